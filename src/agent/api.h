@@ -1,0 +1,21 @@
+#pragma once
+#include <boost/asio/thread_pool.hpp>
+
+#include "adapters/http/router.h"
+#include "agent/agent.h"
+
+namespace afloat::agent {
+
+/// The agent's HTTP API, served on its unix socket (who may write to the socket commands the host):
+///   GET  /agent/1/report
+///   POST /agent/1/announce    {epoch, holder, timeout_ms?}                -> report
+///   POST /agent/1/distribute  {epoch, holder, run, step, version}         -> {done, repeated}
+///   POST /agent/1/expand      {..., node, version, timeout_ms?}
+///   POST /agent/1/stop        {..., node, expected_incarnation?, timeout_ms?}
+///   POST /agent/1/switch      {..., node, version, expected_incarnation?}
+///   POST /agent/1/start       {..., node, expected_incarnation?}
+/// Errors: {statusCode, kind, code, message, epoch, holder}; 409 for a stale epoch or another incarnation.
+/// Commands run on `pool`, off the event loop. `agent` and `pool` outlive the router.
+void add_agent_routes(http::Router& router, Agent& agent, boost::asio::thread_pool& pool);
+
+}  // namespace afloat::agent

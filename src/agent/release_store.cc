@@ -1,0 +1,175 @@
+#include "agent/release_store.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "adapters/files/archive.h"
+#include "agent/catalogue.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "version/version.h"
+
+namespace afloat::agent {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A binary packs to about a quarter; so four times the archive and some room for logs.
+constexpr std::uint64_t space_factor = 5;
+constexpr std::uint64_t space_reserve = 32'000'000;
+
+/// Removes the folder unless it has been renamed into place.
+class TemporaryFolder {
+ public:
+  explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+bool is_temporary(const std::string& name) {
+  return name.find(".tmp-") != std::string::npos || name.find(".damaged-") != std::string::npos;
+}
+
+}  // namespace
+
+ReleaseStore::ReleaseStore(std::string folder, std::string catalogue, std::function<bool(const std::string&)> in_use)
+    : folder_(std::move(folder)), catalogue_(std::move(catalogue)), in_use_(std::move(in_use)) {}
+
+Result<void> ReleaseStore::clean() {
+  std::error_code error;
+  fs::create_directories(folder_, error);
+  if (error) return fail(ErrorKind::internal, fmt::format("Can't make {}: {}", folder_, error.message()));
+  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+    if (is_temporary(entry.path().filename().string())) fs::remove_all(entry.path(), error);
+  }
+  return {};
+}
+
+bool ReleaseStore::has(const std::string& version) const {
+  std::error_code error;
+  return version::parse_version(version) && fs::exists(path_of(version) + "/manifest.json", error);
+}
+
+std::vector<std::string> ReleaseStore::versions() const {
+  std::vector<std::string> found;
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder_, error)) {
+    const std::string name = entry.path().filename().string();
+    if (!is_temporary(name) && has(name)) found.push_back(name);
+  }
+  std::sort(found.begin(), found.end(),
+            [](const auto& a, const auto& b) { return *version::parse_version(a) < *version::parse_version(b); });
+  return found;
+}
+
+Result<void> ReleaseStore::verify(const std::string& version) const {
+  if (!has(version))
+    return fail(ErrorKind::not_found, fmt::format("Release {} is not unpacked on this host.", version));
+  auto text = files::read_file(path_of(version) + "/manifest.json");
+  if (!text) return std::unexpected(text.error());
+  auto manifest = version::parse_manifest(*text);
+  if (!manifest) return fail(ErrorKind::data_corrupted, manifest.error().message());
+  for (const auto& [path, digest] : manifest->files) {
+    const std::string file = path_of(version) + "/" + path;
+    auto found = files::sha256_of_file(file);
+    if (!found || *found != digest) {
+      return fail(ErrorKind::data_corrupted, fmt::format("{} is {}: release {} on this host is damaged.", file,
+                                                         found ? "not what its manifest lists" : "missing", version));
+    }
+  }
+  return {};
+}
+
+Result<void> ReleaseStore::distribute(const std::string& version) {
+  auto entry = find_release(catalogue_, version);
+  if (!entry) return std::unexpected(entry.error());
+  const version::Manifest& manifest = entry->manifest;
+  if (manifest.architecture != machine_architecture()) {
+    return fail(ErrorKind::failed_precondition,
+                fmt::format("Release {} is built for {}, this host is {}. Put a bundle for this architecture into the "
+                            "catalogue.",
+                            version, manifest.architecture, machine_architecture()));
+  }
+  for (const auto& [path, digest] : manifest.files) {
+    if (!files::is_safe_path(path)) {
+      return fail(ErrorKind::data_corrupted,
+                  fmt::format("The manifest of {} lists a path outside: '{}'.", version, path));
+    }
+  }
+  std::error_code error;
+  if (has(version)) {
+    auto digest = files::sha256_of_file(path_of(version) + "/manifest.json");
+    if (!digest) return std::unexpected(digest.error());
+    if (*digest != entry->digest) {
+      return fail(
+          ErrorKind::failed_precondition,
+          fmt::format("Release {} is unpacked here with manifest {}, but the catalogue's has {}: two builds carry "
+                      "one version. Give the newer one a version of its own.",
+                      version, digest->substr(0, 12), entry->digest.substr(0, 12)));
+    }
+    auto intact = verify(version);
+    if (intact) return {};
+    if (in_use_(version)) return intact;  // a node's files stay as they are; a person has to look
+    fs::rename(path_of(version), path_of(version) + ".damaged-" + random_hex(4), error);
+    if (error) return fail(ErrorKind::internal, fmt::format("Can't move {}: {}", path_of(version), error.message()));
+  }
+
+  const std::string archive = entry->folder + "/" + manifest.archive;
+  auto archive_digest = files::sha256_of_file(archive);
+  if (!archive_digest) return std::unexpected(archive_digest.error());
+  if (*archive_digest != manifest.archive_sha256) {
+    return fail(
+        ErrorKind::data_corrupted,
+        fmt::format("{} has SHA-256 {}, but its manifest says {}: truncated, damaged or replaced. Get the bundle "
+                    "again.",
+                    archive, archive_digest->substr(0, 12), manifest.archive_sha256.substr(0, 12)));
+  }
+  const auto space = fs::space(folder_, error);
+  const std::uint64_t needed = entry->archive_bytes * space_factor + space_reserve;
+  if (!error && space.available < needed) {
+    return fail(ErrorKind::resource_exhausted,
+                fmt::format("{} has {} free; unpacking release {} needs about {}. Free some space.", folder_,
+                            human_bytes(space.available), version, human_bytes(needed)));
+  }
+
+  const TemporaryFolder temporary(path_of(version) + ".tmp-" + random_hex(4));
+  fs::create_directories(temporary.path(), error);
+  if (error) return fail(ErrorKind::internal, fmt::format("Can't make {}: {}", temporary.path(), error.message()));
+  auto unpacked = files::unpack_archive(archive, temporary.path());
+  if (!unpacked) return std::unexpected(unpacked.error());
+  for (const auto& file : *unpacked) {
+    const auto listed = manifest.files.find(file.path);
+    if (listed == manifest.files.end() || listed->second != file.sha256) {
+      return fail(ErrorKind::data_corrupted,
+                  fmt::format("Release {}: '{}' in the archive is not what the manifest lists.", version, file.path));
+    }
+  }
+  if (unpacked->size() != manifest.files.size()) {
+    return fail(ErrorKind::data_corrupted,
+                fmt::format("Release {}: the archive has {} of the {} files in its manifest.", version,
+                            unpacked->size(), manifest.files.size()));
+  }
+  auto text = files::read_file(entry->folder + "/manifest.json");
+  if (!text) return std::unexpected(text.error());
+  if (sha256_hex(*text) != entry->digest) {
+    return fail(ErrorKind::unavailable,
+                fmt::format("The bundle {} was replaced while it was read. Try again.", version));
+  }
+  if (auto written = files::write_file_durably(temporary.path() + "/manifest.json", *text); !written) return written;
+  fs::rename(temporary.path(), path_of(version), error);
+  if (error)
+    return fail(ErrorKind::internal, fmt::format("Can't move release {} into place: {}", version, error.message()));
+  return {};
+}
+
+}  // namespace afloat::agent

@@ -1,0 +1,24 @@
+#pragma once
+
+namespace CLI {
+class App;
+}
+
+/// Each group of subcommands adds itself to the program; its callbacks set `exit_code`
+/// (0 ok, 1 error, 2 usage, 3 downtime needed, 4 a check failed, 78 refused by admission).
+namespace afloat::cli {
+
+void add_serve_command(CLI::App& app, int& exit_code);
+void add_status_commands(CLI::App& app, int& exit_code);    // status, nodes
+void add_upgrade_commands(CLI::App& app, int& exit_code);   // upgrade plan|run|status|cancel|report|expand
+void add_conductor_command(CLI::App& app, int& exit_code);
+void add_agent_command(CLI::App& app, int& exit_code);
+void add_release_commands(CLI::App& app, int& exit_code);   // releases list|show|verify|pack
+void add_import_command(CLI::App& app, int& exit_code);
+void add_load_command(CLI::App& app, int& exit_code);       // load, report
+void add_up_command(CLI::App& app, int& exit_code);
+void add_demo_command(CLI::App& app, int& exit_code);
+
+void add_expand_command(CLI::App& upgrade, int& exit_code);
+
+}  // namespace afloat::cli

@@ -1,0 +1,130 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <fstream>
+#include <memory>
+
+#include "adapters/agent/host_client.h"
+#include "adapters/asio/runtime.h"
+#include "adapters/haproxy/runtime_api.h"
+#include "adapters/http/client.h"
+#include "adapters/postgres/database.h"
+#include "adapters/site/afloat_client.h"
+#include "agent/catalogue.h"
+#include "base/hash.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/credentials.h"
+#include "conductor/conductor.h"
+#include "server/config.h"
+#include "store/cluster_store.h"
+#include "store/run_store.h"
+#include "version/version.h"
+
+namespace afloat::cli {
+namespace {
+
+struct ConductorOptions {
+  std::string config = "site.toml";
+  CredentialOptions credentials;
+};
+
+void log_line(std::string_view level, const std::string& message) {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  fmt::print(stderr, "{} {} {}\n", iso_time(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()), level, message);
+}
+
+std::string this_holder() {
+  char host[256] = "host";
+  (void)gethostname(host, sizeof host - 1);
+  return fmt::format("{}:{}:{}", host, getpid(), random_hex(4));
+}
+
+Result<void> run_conductor(const ConductorOptions& options) {
+  auto site = server::load_config(options.config);
+  if (!site) return std::unexpected(site.error());
+  for (const auto& warning : site->warnings) log_line("warning", warning);
+  if (site->haproxy_socket.empty())
+    return fail(ErrorKind::failed_precondition,
+                fmt::format("{} names no haproxy_socket. Without the load balancer no node can be taken out of traffic: "
+                            "set it to HAProxy's runtime API socket (level admin).",
+                            options.config));
+  auto credentials = read_credentials(options.credentials);
+  if (!credentials) return std::unexpected(credentials.error());
+
+  std::vector<agent::AgentAddress> agents;
+  for (const auto& host : site->hosts) agents.push_back({host.name, host.socket});
+  std::map<std::string, std::string> nodes;
+  for (const auto& node : site->nodes) nodes[node.name] = fmt::format("http://{}:{}", node.address, node.port);
+
+  boost::asio::io_context context(1);
+  boost::asio::thread_pool blocking(2);
+  http::Client client(4);
+  SystemClock clock;
+  AsioTimer timer(context.get_executor());
+  postgres::Options database_options;
+  database_options.connection = site->database;
+  database_options.application_name = "afloat/conductor/" + std::to_string(version::this_build());
+  database_options.build = version::this_build();
+  database_options.write_connections = 1;
+  database_options.exclusive_connections = 2;  // the lease is renewed while something else is written
+  auto database = postgres::make_database(context, blocking, database_options);
+  auto runs = store::make_run_store(*database);
+  auto cluster = store::make_cluster_store(*database, clock, timer);
+  auto hosts = agent::make_agent_hosts(agents, client);
+  auto balancer = haproxy::make_haproxy(site->haproxy_socket, site->haproxy_backend);
+  auto site_client = site::make_site_client(nodes, {credentials->user, credentials->password}, client);
+
+  conductor::Settings settings;
+  settings.holder = this_holder();
+  settings.edition = site->edition;
+  settings.build = version::this_build();
+  settings.catalogue = [folder = site->catalogue](const std::string& wanted) {
+    const auto entry = agent::find_release(folder, wanted);
+    return conductor::CatalogueEntry{entry.has_value() && !entry->problem, !entry || entry->manifest.rolling};
+  };
+  settings.log = log_line;
+  conductor::Conductor conductor(settings, clock, timer, *runs, *cluster, *hosts, *balancer, *site_client);
+
+  boost::asio::signal_set signals(context, SIGTERM, SIGINT);
+  signals.async_wait([&](boost::system::error_code error, int) {
+    if (error) return;
+    log_line("info", "stopping after the step's act");
+    conductor.stop();
+  });
+  int running = 2;
+  std::exception_ptr broken;
+  const auto ended = [&](std::exception_ptr failure) {
+    if (failure) broken = failure;
+    if (--running == 0 || failure) context.stop();
+  };
+  boost::asio::co_spawn(context, conductor.lead(), ended);
+  boost::asio::co_spawn(context, conductor.renew(), ended);
+  log_line("info", fmt::format("conductor {} as {}, {} node(s)", version::stamp().version, settings.holder, nodes.size()));
+  context.run();
+  if (broken) std::rethrow_exception(broken);
+  return {};
+}
+
+}  // namespace
+
+void add_conductor_command(CLI::App& app, int& exit_code) {
+  auto options = std::make_shared<ConductorOptions>();
+  auto* command = app.add_subcommand("conductor", "Carry upgrade runs from plan to report (one leads, others wait)");
+  command->add_option("--config", options->config, "The site's file")->capture_default_str();
+  add_credential_options(*command, options->credentials);
+  command->callback([options, &exit_code] {
+    auto done = run_conductor(*options);
+    if (done) return;
+    log_line("error", done.error().message());
+    exit_code = 1;
+  });
+}
+
+}  // namespace afloat::cli

@@ -1,0 +1,147 @@
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/asio/thread_pool.hpp>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <sstream>
+
+#include "adapters/asio/runtime.h"
+#include "adapters/postgres/database.h"
+#include "base/hash.h"
+#include "cli/commands.h"
+#include "cli/run_task.h"
+#include "server/node.h"
+#include "store/upgrade_task.h"
+#include "version/version.h"
+
+namespace afloat::cli {
+
+namespace {
+
+std::string program_folder() {
+  std::error_code error;
+  const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
+  return path.parent_path().string();
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+// A bundle has its web files beside the program's folder; a build tree names them by AFLOAT_WEB.
+std::string web_folder() {
+  const auto bundled = program_folder() + "/../share/web";
+  if (std::filesystem::is_directory(bundled + "/templates")) return bundled;
+  return environment("AFLOAT_WEB");
+}
+
+std::string bundle_digest() {
+  std::ifstream file(program_folder() + "/../manifest.json", std::ios::binary);
+  if (!file) return {};
+  std::stringstream bytes;
+  bytes << file.rdbuf();
+  return sha256_hex(bytes.str());
+}
+
+// When this process began, by the wall clock: the kernel's start time in ticks since boot.
+std::int64_t process_started_ms() {
+  std::ifstream stat("/proc/self/stat");
+  std::string line;
+  std::getline(stat, line);
+  const auto after_name = line.rfind(')');
+  std::istringstream fields(line.substr(after_name + 2));
+  std::string field;
+  for (int i = 3; i <= 22; ++i) fields >> field;
+  timespec boot{}, now{};
+  clock_gettime(CLOCK_BOOTTIME, &boot);
+  clock_gettime(CLOCK_REALTIME, &now);
+  const double since_boot = static_cast<double>(boot.tv_sec) + static_cast<double>(boot.tv_nsec) / 1e9;
+  const double age = since_boot - std::strtod(field.c_str(), nullptr) / static_cast<double>(sysconf(_SC_CLK_TCK));
+  const double wall = static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) / 1e9;
+  return static_cast<std::int64_t>((wall - std::max(0.0, age)) * 1000);
+}
+
+int serve(const std::string& config_path, const std::string& name) {
+  auto site = server::load_config(config_path);
+  if (!site) {
+    fmt::print(stderr, "afloat: {}\n", site.error().message());
+    return 1;
+  }
+  auto node = server::node_config(*site, name);
+  if (!node) {
+    fmt::print(stderr, "afloat: {}\n", node.error().message());
+    return 1;
+  }
+  server::NodeOptions options;
+  options.web = web_folder();
+  options.digest = bundle_digest();
+  options.admin_password = environment("AFLOAT_ADMIN_PASSWORD");
+  options.started_at_ms = process_started_ms();
+  if (options.web.empty()) {
+    fmt::print(stderr, "afloat: can't find the web files: neither ../share/web beside the program nor AFLOAT_WEB has them. Install the whole bundle.\n");
+    return 1;
+  }
+  return server::run_node(*site, *node, std::move(options));
+}
+
+Task<void> expand(boost::asio::io_context& context, boost::asio::thread_pool& pool, std::string connection, std::string name) {
+  SystemClock clock;
+  AsioTimer timer(context.get_executor());
+  postgres::Options options;
+  options.connection = std::move(connection);
+  options.application_name = fmt::format("afloat-expand/{}/{}", name, version::this_build());
+  options.build = version::this_build();
+  auto database = postgres::make_database(context, pool, options);
+  store::TaskRunner runner(*database, clock, timer, version::this_build(), name);
+  co_return co_await runner.expand([](std::string line) { fmt::print("{}\n", line); },
+                                   clock.steady_now() + std::chrono::minutes(10));
+}
+
+int expand_command(const std::string& config_path, const std::string& name) {
+  auto site = server::load_config(config_path);
+  if (!site) {
+    fmt::print(stderr, "afloat: {}\n", site.error().message());
+    return 1;
+  }
+  boost::asio::thread_pool pool(1);
+  auto done = run_task<void>([&](boost::asio::io_context& context) {
+    return expand(context, pool, site->database, name.empty() ? "expand" : name);
+  });
+  pool.join();
+  if (!done) {
+    fmt::print(stderr, "afloat: {}\n", done.error().message());
+    return 1;
+  }
+  fmt::print("The schema is ready for {}.\n", version::stamp().version);
+  return 0;
+}
+
+struct Choice {
+  std::string config = "site.toml";
+  std::string node;
+};
+
+}  // namespace
+
+void add_serve_command(CLI::App& app, int& exit_code) {
+  auto choice = std::make_shared<Choice>();
+  auto* command = app.add_subcommand("serve", "Run one node of the site until it is stopped.");
+  command->add_option("--config", choice->config, "The site's configuration")->capture_default_str();
+  command->add_option("--node", choice->node, "Which [[node]] of it this is")->required();
+  command->callback([choice, &exit_code] { exit_code = serve(choice->config, choice->node); });
+}
+
+void add_expand_command(CLI::App& upgrade, int& exit_code) {
+  auto choice = std::make_shared<Choice>();
+  auto* command = upgrade.add_subcommand("expand", "Prepare the schema for this release; additive, and the old release goes on serving.");
+  command->add_option("--config", choice->config, "The site's configuration")->capture_default_str();
+  command->add_option("--node", choice->node, "The node on whose behalf it runs, for the ledger");
+  command->callback([choice, &exit_code] { exit_code = expand_command(choice->config, choice->node); });
+}
+
+}  // namespace afloat::cli

@@ -1,0 +1,106 @@
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <boost/json.hpp>
+#include <memory>
+
+#include "base/json_fields.h"
+#include "base/text.h"
+#include "cli/commands.h"
+#include "cli/site_access.h"
+
+namespace afloat::cli {
+
+namespace json = boost::json;
+
+namespace {
+
+int say_error(const Error& error) {
+  fmt::print(stderr, "afloat: {}\n", error.message());
+  return 1;
+}
+
+int show_status(const SiteAccess& access, bool as_json) {
+  auto body = access.call("GET", "/rest/afloat/1/cluster");
+  if (!body) return say_error(body.error());
+  if (as_json) {
+    fmt::print("{}\n", *body);
+    return 0;
+  }
+  auto cluster = parse_json_object(*body, "the cluster's state");
+  if (!cluster) return say_error(cluster.error());
+  fmt::print("{}: {}, cluster version {}\n", string_or(*cluster, "site"), string_or(*cluster, "phase"), string_or(*cluster, "clusterVersion"));
+  if (auto message = string_or(*cluster, "message"); !message.empty()) fmt::print("  {}\n", message);
+  fmt::print("\n{:<12} {:<12} {:<12} {:>6} {:>7} {:>6}\n", "node", "version", "state", "tasks", "users", "load");
+  if (const auto* members = array_at(*cluster, "members"))
+    for (const auto& value : *members) {
+      const auto& m = value.as_object();
+      fmt::print("{:<12} {:<12} {:<12} {:>6} {:>7} {:>5.0f}%\n", string_or(m, "name"), string_or(m, "version"), string_or(m, "state"),
+                 int_or(m, "tasksRunning"), int_or(m, "activeUsers"), double_or(m, "load") * 100);
+    }
+  if (const auto* tasks = array_at(*cluster, "tasks"); tasks != nullptr && !tasks->empty()) {
+    fmt::print("\n{:<34} {:<9} {:>16} {}\n", "upgrade task", "state", "rows", "note");
+    for (const auto& value : *tasks) {
+      const auto& t = value.as_object();
+      fmt::print("{:<34} {:<9} {:>16} {}\n", string_or(t, "id"), string_or(t, "state"),
+                 int_or(t, "total") > 0 ? fmt::format("{} of {}", int_or(t, "done"), int_or(t, "total")) : "", string_or(t, "error"));
+    }
+  }
+  return 0;
+}
+
+int node_call(const SiteAccess& access, const std::string& verb, const std::string& name) {
+  // drain and return are answered by the node itself, so its own address is asked, not the balancer's.
+  auto body = access.call("GET", "/rest/afloat/1/cluster");
+  if (!body) return say_error(body.error());
+  auto cluster = parse_json_object(*body, "the cluster's state");
+  if (!cluster) return say_error(cluster.error());
+  SiteAccess node = access;
+  bool found = false;
+  if (const auto* members = array_at(*cluster, "members"))
+    for (const auto& value : *members) {
+      const auto& m = value.as_object();
+      if (string_or(m, "name") != name) continue;
+      found = true;
+      node.site = fmt::format("http://{}:{}", string_or(m, "address"), int_or(m, "port"));
+    }
+  if (!found) return say_error(Error(ErrorKind::not_found, fmt::format("No member of the cluster is called {}; afloat status lists them.", name)));
+  if (verb == "remove") {
+    auto removed = access.call("DELETE", "/rest/afloat/1/nodes/" + url_encode(name));
+    if (!removed) return say_error(removed.error());
+    fmt::print("{} is removed: its id can't come back. The host can, added anew.\n", name);
+    return 0;
+  }
+  auto answer = node.call("POST", fmt::format("/rest/afloat/1/nodes/{}/{}", url_encode(name), verb));
+  if (!answer) return say_error(answer.error());
+  auto view = parse_json_object(*answer, "the node's answer");
+  if (!view) return say_error(view.error());
+  fmt::print("{}: {}, {} requests and {} streams in flight, {} tasks running{}\n", name, string_or(*view, "state"), int_or(*view, "inFlight"),
+             int_or(*view, "streams"), int_or(*view, "tasksRunning"), bool_or(*view, "drained") ? ", drained" : "");
+  return 0;
+}
+
+}  // namespace
+
+void add_status_commands(CLI::App& app, int& exit_code) {
+  auto access = std::make_shared<SiteAccess>();
+  auto as_json = std::make_shared<bool>(false);
+  auto* status = app.add_subcommand("status", "Show the cluster: phase, nodes, upgrade tasks.");
+  access->add_options(*status);
+  status->add_flag("--json", *as_json, "As JSON");
+  status->callback([access, as_json, &exit_code] { exit_code = show_status(*access, *as_json); });
+
+  auto* nodes = app.add_subcommand("nodes", "Work with single nodes.");
+  nodes->require_subcommand(1);
+  for (const char* verb : {"drain", "return", "remove"}) {
+    auto name = std::make_shared<std::string>();
+    auto* command = nodes->add_subcommand(verb, std::string(verb) == "drain"    ? "Let a node finish what it has and take nothing new."
+                                                : std::string(verb) == "return" ? "Let a draining node serve again."
+                                                                                : "Take a stopped node out of the roster for good.");
+    access->add_options(*command);
+    command->add_option("name", *name, "The node's name")->required();
+    command->callback([access, name, verb = std::string(verb), &exit_code] { exit_code = node_call(*access, verb, *name); });
+  }
+}
+
+}  // namespace afloat::cli

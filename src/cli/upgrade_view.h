@@ -1,0 +1,19 @@
+#pragma once
+#include <boost/json/fwd.hpp>
+#include <string>
+
+/// What people read of an upgrade run; from the JSON that REST gives.
+namespace afloat::cli {
+
+/// "  12.3 s  node2: drain  done  nothing in flight"
+std::string step_line(const boost::json::object& run, const boost::json::object& step);
+/// "[########--------] 26 of 35 steps, about 3 s left: node2: drain".
+std::string progress_line(const boost::json::object& run, std::int64_t now_ms);
+/// Heading, message, every step: `upgrade status`.
+std::string status_text(const boost::json::object& run);
+/// Closing summary: per node figures, duration, outcome: `upgrade report`.
+std::string report_text(const boost::json::object& run);
+/// Checks and steps of a dry run: `upgrade plan`.
+std::string plan_text(const boost::json::object& plan);
+
+}  // namespace afloat::cli

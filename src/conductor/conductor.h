@@ -1,0 +1,93 @@
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "ports/cluster_store.h"
+#include "ports/hosts.h"
+#include "ports/load_balancer.h"
+#include "ports/run_store.h"
+#include "ports/site_client.h"
+#include "ports/time.h"
+#include "rollout/step.h"
+
+namespace afloat::conductor {
+
+/// What the catalogue says of a release.
+struct CatalogueEntry {
+  bool present = false;
+  bool rolling = true;
+};
+
+struct Settings {
+  std::string holder;   ///< unique per process: "host:pid:random"
+  std::string edition;  ///< of the site's config
+  int build = 0;        ///< of this program
+  std::function<CatalogueEntry(const std::string& version)> catalogue;
+  std::function<void(std::string_view level, const std::string& message)> log;
+  std::chrono::milliseconds poll{20};       ///< while something is awaited
+  std::chrono::milliseconds idle_poll{100}; ///< no run, or paused, or another leads
+};
+
+/// Carries upgrade runs from plan to report. Only one conductor of a site leads, by a lease with a
+/// rising epoch; the others wait. It may be killed at any point.
+///
+/// Lifecycle: start lead() and renew() once each, on one io_context of one thread; stop() makes both
+/// return after the act under way. All ports outlive both.
+class Conductor {
+ public:
+  Conductor(Settings settings, Clock& clock, Timer& timer, RunStore& runs, ClusterStore& cluster, NodeHost& hosts,
+            LoadBalancer& balancer, SiteClient& site);
+  /// Takes the lead when it is free, announces itself to every agent, conducts. Returns after stop().
+  Async<void> lead();
+  /// Renews the lease each second while leading. Returns after stop().
+  Async<void> renew();
+  void stop() { stopping_ = true; }
+
+ private:
+  Task<void> become_leader();
+  Task<void> announce();
+  Task<bool> conduct_once();
+  Task<void> take_signals();
+  Task<void> record(rollout::Run run);
+  Task<rollout::Observation> observe(rollout::Needs needs);
+  Task<void> observe_host(rollout::Observation& seen, std::string host);
+  Task<void> observe_balancer(rollout::Observation& seen, std::string node);
+  Task<void> perform(rollout::Act act);
+  Task<void> perform_drain(std::string node);
+  Task<void> perform_stop(rollout::Act act);
+  Task<void> perform_balance(rollout::Act act);
+  Task<void> perform_distribute(rollout::Act act);
+  Task<void> set_traffic(std::string node, Traffic traffic);
+  void note_changes(const rollout::Run& before, const rollout::Run& after);
+  Order order() const;
+  Deadline within(std::chrono::milliseconds time) const { return clock_.steady_now() + time; }
+  std::int64_t database_now() const;
+  Task<void> pause(std::chrono::milliseconds time);
+  void lose_lead(const std::string& why);
+
+  Settings settings_;
+  Clock& clock_;
+  Timer& timer_;
+  RunStore& runs_;
+  ClusterStore& cluster_;
+  NodeHost& hosts_;
+  LoadBalancer& balancer_;
+  SiteClient& site_;
+
+  bool stopping_ = false;
+  std::optional<LeaderLease> lead_;
+  bool announced_ = false;
+  SteadyTime leading_since_{};
+  SteadyTime renewed_{};              ///< when the last successful renewal was sent
+  SteadyTime reached_since_{};        ///< database, without a gap
+  bool reached_ = false;
+  std::int64_t clock_offset_ms_ = 0;  ///< database time - our time
+  std::optional<rollout::Run> run_;
+  rollout::ActState act_;
+  SteadyTime message_written_{};
+  std::string encoding_;
+  std::string last_fault_;
+};
+
+}  // namespace afloat::conductor

@@ -1,0 +1,68 @@
+#pragma once
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ports/hosts.h"
+#include "ports/task.h"
+#include "ports/time.h"
+#include "rollout/model.h"
+
+namespace afloat {
+
+struct NewRun {
+  std::string to, reason, actor;
+  rollout::Options options;
+  int build = 0;  ///< of the program that writes the first row
+};
+
+/// Flags that people set on a run while a conductor works on it.
+struct RunSignals {
+  bool cancel_requested = false, resume_requested = false;
+};
+
+/// Code of the error with which every journal write of a conductor that no longer leads is refused.
+inline constexpr const char* lead_lost = "lead_lost";
+
+/// Runs, their journal, and who conducts. Implementation: store/run_store.h.
+struct RunStore {
+  virtual ~RunStore() = default;
+
+  // For people (REST).
+  /// From the site's cluster version. Errors: conflict naming the active run; failed_precondition on an empty site.
+  virtual Task<std::int64_t> create(NewRun run, Deadline deadline) = 0;
+  /// failed_precondition once finalize has begun or the run has ended.
+  virtual Task<void> request_cancel(std::int64_t id, std::string actor, Deadline deadline) = 0;
+  /// failed_precondition unless it is paused.
+  virtual Task<void> request_resume(std::int64_t id, std::string actor, Deadline deadline) = 0;
+  /// not_found for an unknown id. With all steps.
+  virtual Task<rollout::Run> load(std::int64_t id, Deadline deadline) = 0;
+  /// Newest first, without steps.
+  virtual Task<std::vector<rollout::Run>> list(int limit, Deadline deadline) = 0;
+  /// Highest change number of the run's rows; rises with every change. Cheap: for streams.
+  virtual Task<std::int64_t> last_change(std::int64_t id, Deadline deadline) = 0;
+  /// Steps that changed after `after`, in order of change: {change, step}.
+  virtual Task<std::vector<std::pair<std::int64_t, rollout::StepRecord>>> changes(std::int64_t id, std::int64_t after,
+                                                                                  Deadline deadline) = 0;
+  /// Who conducts: "" when nobody's lease lives.
+  virtual Task<std::string> leader(Deadline deadline) = 0;
+
+  // For conductors.
+  /// The run that has not ended, if any.
+  virtual Task<std::optional<rollout::Run>> active(Deadline deadline) = 0;
+  virtual Task<RunSignals> signals(std::int64_t id, Deadline deadline) = 0;
+  /// The lease (5 s), with an epoch above `at_least` and above any before; nullopt while another holds it.
+  virtual Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, Deadline deadline) = 0;
+  /// failed_precondition with code lead_lost when another leads.
+  virtual Task<void> renew_lead(LeaderLease lead, Deadline deadline) = 0;
+  /// Gives the lease up so that another can take it at once.
+  virtual Task<void> release_lead(LeaderLease lead, Deadline deadline) = 0;
+  /// Writes header and changed steps in one transaction fenced by the lease; returns the run with
+  /// sequence numbers and database times filled in. `steps` of the result carry changed = false.
+  virtual Task<rollout::Run> record(rollout::Run run, LeaderLease lead, int build, Deadline deadline) = 0;
+  /// Milliseconds since 1970 by the database's clock.
+  virtual Task<std::int64_t> database_time(Deadline deadline) = 0;
+  virtual Task<std::string> database_encoding(Deadline deadline) = 0;
+};
+
+}  // namespace afloat

@@ -1,0 +1,29 @@
+#pragma once
+#include <string>
+#include <vector>
+
+#include "ports/task.h"
+#include "ports/time.h"
+
+namespace afloat {
+
+struct DrainStatus {
+  std::string state;          ///< DRAINING, ACTIVE, ...
+  int in_flight = 0;
+  int streams = 0;
+  int tasks_running = 0;
+  std::vector<std::string> overdue;  ///< requests still in flight, by name
+  bool drained = false;
+};
+/// A node's own admin calls, straight to its address (not through the balancer).
+struct SiteClient {
+  virtual ~SiteClient() = default;
+  /// Begins or polls a drain. Beginning again is not an error.
+  virtual Task<DrainStatus> drain(std::string node, Deadline deadline) = 0;
+  virtual Task<DrainStatus> drain_status(std::string node, Deadline deadline) = 0;
+  virtual Task<void> undrain(std::string node, Deadline deadline) = 0;
+  /// GET /health/ready of that node: true when it is ready.
+  virtual Task<bool> ready(std::string node, Deadline deadline) = 0;
+};
+
+}  // namespace afloat

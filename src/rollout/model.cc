@@ -1,0 +1,164 @@
+#include "rollout/model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/json_fields.h"
+
+namespace afloat::rollout {
+namespace {
+
+constexpr auto run_state_names = std::to_array<std::pair<RunState, std::string_view>>({
+    {RunState::running, "running"},
+    {RunState::paused, "paused"},
+    {RunState::rolling_back, "rolling_back"},
+    {RunState::done, "done"},
+    {RunState::cancelled, "cancelled"},
+    {RunState::failed, "failed"},
+});
+
+constexpr auto step_state_names = std::to_array<std::pair<StepState, std::string_view>>({
+    {StepState::running, "running"},
+    {StepState::paused, "paused"},
+    {StepState::done, "done"},
+    {StepState::refused, "refused"},
+    {StepState::interrupted, "interrupted"},
+});
+
+struct KindName {
+  StepKind kind;
+  std::string_view name, title;
+};
+constexpr auto kind_names = std::to_array<KindName>({
+    {StepKind::preflight, "preflight", "pre-upgrade checks"},
+    {StepKind::distribute, "distribute", "distribute the release and verify it"},
+    {StepKind::mode_on, "mode_on", "upgrade mode on"},
+    {StepKind::expand, "expand", "expand the database"},
+    {StepKind::choose_node, "choose_node", "choose the next node"},
+    {StepKind::ok_to_stop, "ok_to_stop", "ok to stop"},
+    {StepKind::drain, "drain", "drain"},
+    {StepKind::ok_to_stop_again, "ok_to_stop_again", "still ok to stop"},
+    {StepKind::undrain, "undrain", "return to service"},
+    {StepKind::maint, "maint", "take out of the balancer"},
+    {StepKind::stop, "stop", "stop"},
+    {StepKind::switch_release, "switch", "switch release"},
+    {StepKind::start, "start", "start"},
+    {StepKind::await_active, "await_active", "await ACTIVE"},
+    {StepKind::balance, "balance", "await full weight"},
+    {StepKind::hold_before_finalize, "hold_before_finalize", "hold before finalize"},
+    {StepKind::finalize, "finalize", "finalize"},
+    {StepKind::await_stable, "await_stable", "await STABLE"},
+    {StepKind::mode_off, "mode_off", "upgrade mode off"},
+    {StepKind::verify, "verify", "verify"},
+    {StepKind::report, "report", "close the run"},
+});
+
+}  // namespace
+
+std::string_view to_string(RunState state) {
+  for (const auto& [value, name] : run_state_names)
+    if (value == state) return name;
+  return "failed";
+}
+
+RunState run_state_from(std::string_view text) {
+  for (const auto& [value, name] : run_state_names)
+    if (name == text) return value;
+  return RunState::paused;  // a newer conductor's word: touch nothing
+}
+
+std::string_view to_string(StepState state) {
+  for (const auto& [value, name] : step_state_names)
+    if (value == state) return name;
+  return "interrupted";
+}
+
+StepState step_state_from(std::string_view text) {
+  for (const auto& [value, name] : step_state_names)
+    if (name == text) return value;
+  return StepState::interrupted;
+}
+
+std::string_view to_string(StepKind kind) {
+  for (const auto& entry : kind_names)
+    if (entry.kind == kind) return entry.name;
+  return "report";
+}
+
+std::optional<StepKind> step_kind_from(std::string_view text) {
+  for (const auto& entry : kind_names)
+    if (entry.name == text) return entry.kind;
+  return std::nullopt;
+}
+
+std::string title_of(StepKind kind, std::string_view node) {
+  for (const auto& entry : kind_names)
+    if (entry.kind == kind) return node.empty() ? std::string(entry.title) : fmt::format("{}: {}", node, entry.title);
+  return std::string(node);
+}
+
+Result<Options> parse_options(std::string_view json) {
+  Options options;
+  if (json.empty()) return options;
+  auto object = parse_json_object(json, "the run's options");
+  if (!object) return std::unexpected(object.error());
+  for (const auto& [key, value] : *object) {
+    const std::string name(key);
+    const auto number = [&]() -> std::optional<double> {
+      if (value.is_int64()) return static_cast<double>(value.get_int64());
+      if (value.is_uint64()) return static_cast<double>(value.get_uint64());
+      if (value.is_double()) return value.get_double();
+      return std::nullopt;
+    }();
+    if (name == "hold_before_finalize") {
+      if (!value.is_bool()) return fail(ErrorKind::invalid_argument, "option hold_before_finalize must be true or false");
+      options.hold_before_finalize = value.get_bool();
+      continue;
+    }
+    std::int64_t* target = name == "drain_deadline_ms"        ? &options.drain_deadline_ms
+                           : name == "active_deadline_ms"     ? &options.active_deadline_ms
+                           : name == "ok_to_stop_deadline_ms" ? &options.ok_to_stop_deadline_ms
+                                                              : nullptr;
+    if (!target && name != "max_load")
+      return fail(ErrorKind::invalid_argument,
+                  fmt::format("unknown option \"{}\"; there are hold_before_finalize, drain_deadline_ms, "
+                              "active_deadline_ms, ok_to_stop_deadline_ms and max_load",
+                              name));
+    const double highest = target ? 86'400'000 : 1;
+    if (!number || *number < 0 || *number > highest)
+      return fail(ErrorKind::invalid_argument,
+                  fmt::format("option {} must be a number from 0 to {}", name, static_cast<std::int64_t>(highest)));
+    if (target)
+      *target = static_cast<std::int64_t>(*number);
+    else
+      options.max_load = *number;
+  }
+  return options;
+}
+
+std::string to_json(const Options& options) {
+  return boost::json::serialize(boost::json::object{
+      {"hold_before_finalize", options.hold_before_finalize},
+      {"drain_deadline_ms", options.drain_deadline_ms},
+      {"active_deadline_ms", options.active_deadline_ms},
+      {"ok_to_stop_deadline_ms", options.ok_to_stop_deadline_ms},
+      {"max_load", options.max_load},
+  });
+}
+
+const cluster::Member* find_member(const Observation& observation, std::string_view node) {
+  if (!observation.cluster) return nullptr;
+  for (const auto& member : observation.cluster->members)
+    if (member.name == node) return &member;
+  return nullptr;
+}
+
+const NodeView* find_node(const Observation& observation, std::string_view node) {
+  const auto found = observation.nodes.find(std::string(node));
+  return found == observation.nodes.end() ? nullptr : &found->second;
+}
+
+}  // namespace afloat::rollout

@@ -1,0 +1,178 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "cluster/model.h"
+
+/// An upgrade run as data. It is stored (ports/run_store.h), so that whichever conductor leads can go
+/// on with it; nothing about a run lives only in a conductor's memory.
+namespace afloat::rollout {
+
+enum class RunState {
+  running,       ///< on the way to the target
+  paused,        ///< waits for a person: resume or cancel
+  rolling_back,  ///< on the way back to the original version
+  done,          ///< finalized at the target
+  cancelled,     ///< back on the original version, upgrade mode off
+  failed,        ///< refused by preflight: nothing was changed
+};
+std::string_view to_string(RunState state);
+RunState run_state_from(std::string_view text);
+
+/// In the order of a run. Names are stored: never rename one, add new ones.
+enum class StepKind {
+  preflight,
+  distribute,
+  mode_on,
+  expand,
+  choose_node,       ///< only where it takes waiting: somebody does not answer
+  ok_to_stop,        ///< node: is the site whole without it?
+  drain,             ///< node: balancer drains, node finishes what it has
+  ok_to_stop_again,  ///< node: the answer may have changed while it drained
+  undrain,           ///< node: it had changed; serve again, then ask anew
+  maint,             ///< node: the balancer must see it away, or slowstart never happens
+  stop,
+  switch_release,
+  start,
+  await_active,
+  balance,  ///< node: UP and at full weight
+  hold_before_finalize,
+  finalize,  ///< approve: no way back from here
+  await_stable,
+  mode_off,  ///< on the way back: cancel
+  verify,
+  report,
+};
+std::string_view to_string(StepKind kind);
+/// nullopt for a name that this build does not know.
+std::optional<StepKind> step_kind_from(std::string_view text);
+/// "drain node2" as one reads it.
+std::string title_of(StepKind kind, std::string_view node);
+
+enum class StepState {
+  running,
+  paused,       ///< its deadline passed or it failed; the run waits for a person
+  done,
+  refused,      ///< ok_to_stop_again: the answer changed
+  interrupted,  ///< left behind by cancel
+};
+std::string_view to_string(StepState state);
+StepState step_state_from(std::string_view text);
+
+/// One journal entry: written as `running` before the act (intent), again after it (outcome).
+struct StepRecord {
+  std::int64_t seq = 0;  ///< 0: not in the database yet
+  StepKind kind = StepKind::preflight;
+  std::string node;      ///< "" for steps of the whole site
+  bool back = false;     ///< taken on the way back
+  StepState state = StepState::running;
+  int attempt = 1;                 ///< rises with each resume
+  std::int64_t started_at_ms = 0;  ///< database time; 0 is filled in when recorded
+  std::int64_t attempt_at_ms = 0;  ///< deadlines count from here
+  std::int64_t ended_at_ms = 0;
+  std::string detail;              ///< for a person
+  std::int64_t metric_ms = 0;      ///< await_active: start to ACTIVE
+  bool changed = false;            ///< must be recorded
+  bool open() const { return state == StepState::running || state == StepState::paused; }
+};
+
+struct Options {
+  bool hold_before_finalize = false;
+  std::int64_t drain_deadline_ms = 30'000;
+  std::int64_t active_deadline_ms = 60'000;
+  std::int64_t ok_to_stop_deadline_ms = 600'000;
+  double max_load = 0.7;  ///< measured load of the site over n-1 nodes; 0 switches the rule off
+};
+/// Reads JSON; unknown keys are an error that lists the known ones (a typed-in option must not be lost).
+Result<Options> parse_options(std::string_view json);
+std::string to_json(const Options& options);
+
+struct Run {
+  std::int64_t id = 0;
+  std::string from, to;
+  int from_build = 0, to_build = 0;
+  RunState state = RunState::running;
+  bool back = false;              ///< cancel was accepted
+  bool cancel_requested = false;  ///< by a person; cleared never
+  bool resume_requested = false;  ///< by a person; cleared when taken up
+  bool finalize_begun = false;    ///< cancel is refused from here on
+  std::string outcome;            ///< "done", "cancelled", "preflight_failed"
+  std::string reason;             ///< why the run was asked for (--reason)
+  std::string actor;
+  std::string current;            ///< title of the open step
+  std::string message;            ///< what is being waited for, or why it is paused, and the next action
+  std::string evidence;           ///< JSON object, of the node that failed
+  std::string checks;             ///< JSON array: what preflight found
+  std::int64_t started_at_ms = 0, ended_at_ms = 0, mode_on_at_ms = 0, stable_at_ms = 0;
+  int journal_build = 0;          ///< an older conductor does not take the run
+  Options options;
+  std::vector<StepRecord> steps;
+
+  bool ended() const { return state == RunState::done || state == RunState::cancelled || state == RunState::failed; }
+  /// The version that nodes are being brought to now.
+  const std::string& goal_version() const { return back ? from : to; }
+  int goal_build() const { return back ? from_build : to_build; }
+  /// nullptr when none is open; it is always the last.
+  const StepRecord* open_step() const { return !steps.empty() && steps.back().open() ? &steps.back() : nullptr; }
+};
+
+struct ProcessView {
+  std::string version;  ///< of the switched link
+  bool running = false, wanted = false;
+  std::string incarnation;
+  int last_exit_code = 0, restarts = 0;
+  std::string last_lines;
+};
+struct BalancerView {
+  std::string status;
+  int sessions = 0, weight = 0, full_weight = 0;
+  bool up() const { return status.starts_with("UP") && weight >= full_weight; }
+};
+struct DrainView {
+  bool drained = false;
+  int in_flight = 0, streams = 0, tasks_running = 0;
+  std::vector<std::string> overdue;
+};
+/// A node as its agent, the balancer and it itself see it. Absent: not asked for, or nobody answered.
+struct NodeView {
+  std::optional<ProcessView> process;
+  std::optional<BalancerView> balancer;
+  std::optional<DrainView> drain;
+  std::optional<bool> ready;  ///< GET /health/ready
+};
+
+/// What became of the act of the open step, in this leader's life.
+struct ActState {
+  bool tried = false;
+  std::optional<Error> error;  ///< of the last try
+  std::int64_t tried_at_ms = 0;
+};
+
+struct Observation {
+  std::int64_t now_ms = 0;  ///< database time
+  std::optional<cluster::Snapshot> cluster;
+  std::map<std::string, NodeView> nodes;                          ///< by name
+  std::map<std::string, std::vector<std::string>> host_releases;  ///< hosts that answered: verified releases
+  std::vector<std::string> hosts;                                 ///< all that the site's config names
+  std::vector<std::string> faults;  ///< who did not answer and why: "agent host1: connection refused"
+  /// For how long the conductor has reached the database without a gap: a lease that ran out while
+  /// nobody could renew it proves nothing about the node.
+  std::int64_t database_reached_ms = 0;
+  ActState act;
+
+  // Only for preflight.
+  std::string edition, database_encoding;
+  int conductor_build = 0;
+  std::optional<bool> in_catalogue;  ///< nullopt: not asked
+  bool target_rolls = true;          ///< the manifest's `rolling`
+};
+
+const cluster::Member* find_member(const Observation& observation, std::string_view node);
+const NodeView* find_node(const Observation& observation, std::string_view node);
+
+}  // namespace afloat::rollout

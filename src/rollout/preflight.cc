@@ -1,0 +1,232 @@
+#include "rollout/preflight.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+#include <set>
+
+#include "base/text.h"
+#include "cluster/phase.h"
+#include "rollout/capacity.h"
+#include "version/policy.h"
+
+namespace afloat::rollout {
+namespace {
+
+Check pass(Check check, std::string found) {
+  check.result = CheckResult::pass;
+  check.found = std::move(found);
+  check.action.clear();
+  return check;
+}
+
+Check settle(Check check, CheckResult result, std::string found) {
+  check.result = result;
+  check.found = std::move(found);
+  return check;
+}
+
+Check hop_allowed(const std::string& from, const std::string& to, const Observation& seen) {
+  Check check{.id = "hop_allowed",
+              .title = "The way from this version to that one may roll",
+              .why = "Nodes of two versions share one database during the upgrade; only some pairs are made for it.",
+              .action = "Choose a target that rolls; `afloat upgrade plan` with the next feature release is the usual one."};
+  const auto source = version::parse_version(from);
+  const auto target = version::parse_version(to);
+  if (!source) return settle(std::move(check), CheckResult::fail, source.error().message());
+  if (!target) return settle(std::move(check), CheckResult::fail, target.error().message());
+  const auto advice = version::advise_hop(*source, *target);
+  if (advice.verdict != version::HopVerdict::rolling)
+    return settle(std::move(check), CheckResult::fail, advice.message);
+  if (!seen.target_rolls)
+    return settle(std::move(check), CheckResult::fail, fmt::format("the manifest of {} asks for downtime", to));
+  return pass(std::move(check), advice.message.empty() ? fmt::format("{} to {} rolls", from, to) : advice.message);
+}
+
+Check conductor_knows(const std::string& to, const Observation& seen) {
+  Check check{.id = "conductor_version",
+              .title = "The conductor is at least as new as the target",
+              .why = "A conductor knows the steps of releases up to its own.",
+              .action = "Install the newer program where the conductor runs, and start it again."};
+  const auto target = version::parse_version(to);
+  if (!target || seen.conductor_build == 0) return settle(std::move(check), CheckResult::unknown, "not asked");
+  if (version::build_number(*target) > seen.conductor_build)
+    return settle(std::move(check), CheckResult::warn, fmt::format("the conductor is older than {}", to));
+  return pass(std::move(check), "it is");
+}
+
+Check phase_stable(const Observation& seen) {
+  Check check{.id = "phase_stable",
+              .title = "No other upgrade is under way",
+              .why = "A second target in a mixed cluster could write data that the first one cannot read.",
+              .action = "Finish or cancel the upgrade that is under way: `afloat upgrade cancel`."};
+  const auto view = cluster::derive_phase(*seen.cluster);
+  if (view.phase == cluster::Phase::STABLE) return pass(std::move(check), "STABLE");
+  return settle(std::move(check), CheckResult::fail,
+                fmt::format("{}: {}", cluster::to_string(view.phase), view.reason));
+}
+
+Check members_active(const Observation& seen) {
+  Check check{.id = "members_active",
+              .title = "Every member is ACTIVE, on one version",
+              .why = "An upgrade takes one node out at a time; the rest must carry the site.",
+              .action = "Start the node that is missing, or take it out of the roster: `afloat nodes remove NAME`.",
+              .may_settle = true};
+  std::set<std::string> versions;
+  std::vector<std::string> bad;
+  for (const auto& member : seen.cluster->members) {
+    versions.insert(member.version);
+    const auto state = cluster::effective_state(member);
+    if (state != cluster::NodeState::ACTIVE)
+      bad.push_back(fmt::format("{} is {}", member.name, cluster::to_string(state)));
+  }
+  if (!bad.empty()) return settle(std::move(check), CheckResult::fail, join(bad, ", "));
+  if (versions.size() != 1)
+    return settle(std::move(check), CheckResult::fail,
+                  fmt::format("versions: {}", join({versions.begin(), versions.end()}, ", ")));
+  return pass(std::move(check), fmt::format("{} members on {}", seen.cluster->members.size(), *versions.begin()));
+}
+
+Check enough_nodes(const Observation& seen) {
+  Check check{.id = "enough_nodes",
+              .title = "At least two nodes",
+              .why = "With one node, upgrading it means downtime.",
+              .action = "Add a node, or plan a downtime window."};
+  const auto count = seen.cluster->members.size();
+  return count >= 2 ? pass(std::move(check), fmt::format("{} nodes", count))
+                    : settle(std::move(check), CheckResult::fail, fmt::format("{} node(s)", count));
+}
+
+Check edition(const Observation& seen) {
+  Check check{.id = "edition",
+              .title = "The edition allows clustering",
+              .why = "A rolling upgrade needs more than one node.",
+              .action = "Set edition = \"data-center\" in the site's config, or plan a downtime window."};
+  return seen.edition == "data-center" ? pass(std::move(check), seen.edition)
+                                       : settle(std::move(check), CheckResult::fail, seen.edition);
+}
+
+Check encoding(const Observation& seen) {
+  Check check{.id = "database_encoding",
+              .title = "The database is in UTF8",
+              .why = "Pages hold any script; another encoding loses text.",
+              .action = "Move the site to a database created with encoding UTF8."};
+  if (seen.database_encoding.empty()) return settle(std::move(check), CheckResult::unknown, "not asked");
+  return seen.database_encoding == "UTF8" ? pass(std::move(check), "UTF8")
+                                          : settle(std::move(check), CheckResult::fail, seen.database_encoding);
+}
+
+Check no_open_tasks(const Observation& seen) {
+  Check check{.id = "tasks_finished",
+              .title = "No unfinished upgrade task",
+              .why = "A task of an earlier upgrade that still runs changes the data that this one relies on.",
+              .action = "Wait until it is done; a failed one: see `afloat status`, then retry it."};
+  std::vector<std::string> open;
+  // `recheck` is what cancel leaves behind: the next run takes it up again. Backfill and contract of a
+  // cancelled upgrade wait for their target and are not unfinished work.
+  for (const auto& task : seen.cluster->tasks)
+    if (task.state == cluster::TaskState::running || task.state == cluster::TaskState::failed)
+      open.push_back(fmt::format("{} ({})", task.id, cluster::to_string(task.state)));
+  return open.empty() ? pass(std::move(check), "none") : settle(std::move(check), CheckResult::fail, join(open, ", "));
+}
+
+Check release_present(const std::string& to, const Observation& seen) {
+  Check check{.id = "release_present",
+              .title = "The release is there for every host",
+              .why = "A host without the release cannot take it up half-way through.",
+              .action = fmt::format("Put the bundle of {} into the catalogue; `afloat releases list` shows what is there.", to)};
+  std::vector<std::string> without;
+  for (const auto& host : seen.hosts) {
+    const auto found = seen.host_releases.find(host);
+    if (found == seen.host_releases.end() || std::ranges::find(found->second, to) == found->second.end())
+      without.push_back(host);
+  }
+  if (without.empty() && !seen.hosts.empty()) return pass(std::move(check), "unpacked and verified on every host");
+  if (!seen.in_catalogue) return settle(std::move(check), CheckResult::unknown, "the catalogue was not asked");
+  if (*seen.in_catalogue) return pass(std::move(check), "in the catalogue");
+  return settle(std::move(check), CheckResult::fail, fmt::format("{} is not in the catalogue", to));
+}
+
+Check agents_answer(const Observation& seen) {
+  Check check{.id = "agents_answer",
+              .title = "Every host's agent answers and knows its nodes",
+              .why = "Nodes are stopped, switched and started by the agent of their host.",
+              .action = "Start the agent: `afloat agent` on that host.",
+              .may_settle = true};
+  if (seen.hosts.empty()) return settle(std::move(check), CheckResult::unknown, "not asked; the run asks them");
+  std::vector<std::string> bad;
+  for (const auto& host : seen.hosts)
+    if (!seen.host_releases.contains(host)) bad.push_back("no answer from " + host);
+  for (const auto& member : seen.cluster->members) {
+    const auto* view = find_node(seen, member.name);
+    if (seen.host_releases.contains(member.host) && (!view || !view->process))
+      bad.push_back(fmt::format("the agent of {} does not know {}", member.host, member.name));
+    else if (std::ranges::find(seen.hosts, member.host) == seen.hosts.end())
+      bad.push_back(fmt::format("{} runs on host {}, which the site's config does not name", member.name, member.host));
+  }
+  return bad.empty() ? pass(std::move(check), fmt::format("{} host(s)", seen.hosts.size()))
+                     : settle(std::move(check), CheckResult::fail, join(bad, ", "));
+}
+
+Check balancer(const Observation& seen) {
+  Check check{.id = "balancer",
+              .title = "The load balancer knows each node and has it UP",
+              .why = "It must take the traffic of the node that leaves.",
+              .action = "Add the node to the balancer's backend, or see why its health check fails.",
+              .may_settle = true};
+  std::vector<std::string> bad;
+  bool asked = false;
+  for (const auto& member : seen.cluster->members) {
+    const auto* view = find_node(seen, member.name);
+    if (!view || !view->balancer) {
+      bad.push_back(member.name + " is unknown");
+      continue;
+    }
+    asked = true;
+    if (!view->balancer->up())
+      bad.push_back(fmt::format("{} is {}, weight {} of {}", member.name, view->balancer->status,
+                                view->balancer->weight, view->balancer->full_weight));
+  }
+  if (!asked && seen.hosts.empty()) return settle(std::move(check), CheckResult::unknown, "not asked; the run asks it");
+  return bad.empty() ? pass(std::move(check), "UP") : settle(std::move(check), CheckResult::fail, join(bad, ", "));
+}
+
+}  // namespace
+
+std::string_view to_string(CheckResult result) {
+  switch (result) {
+    case CheckResult::pass: return "pass";
+    case CheckResult::warn: return "warn";
+    case CheckResult::fail: return "fail";
+    case CheckResult::unknown: break;
+  }
+  return "unknown";
+}
+
+std::vector<Check> preflight(const std::string& from, const std::string& to, const Observation& seen) {
+  std::vector<Check> checks{hop_allowed(from, to, seen), conductor_knows(to, seen), edition(seen), encoding(seen),
+                            release_present(to, seen)};
+  if (!seen.cluster) return checks;
+  checks.push_back(phase_stable(seen));
+  checks.push_back(enough_nodes(seen));
+  checks.push_back(members_active(seen));
+  checks.push_back(no_open_tasks(seen));
+  checks.push_back(agents_answer(seen));
+  checks.push_back(balancer(seen));
+  return checks;
+}
+
+std::string to_json(const std::vector<Check>& checks) {
+  boost::json::array array;
+  for (const auto& check : checks)
+    array.push_back(boost::json::object{{"id", check.id},
+                                        {"title", check.title},
+                                        {"result", std::string(to_string(check.result))},
+                                        {"found", check.found},
+                                        {"why", check.why},
+                                        {"action", check.action}});
+  return boost::json::serialize(array);
+}
+
+}  // namespace afloat::rollout

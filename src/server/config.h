@@ -1,0 +1,53 @@
+#pragma once
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+
+namespace afloat::server {
+
+/// site.toml: one file describes the whole site; a node finds its own part by --node NAME.
+/// An unknown key is reported as a warning (key, line); a wrong value names key, line and what is allowed.
+struct NodeConfig {
+  std::string name;
+  std::string host;       ///< agent's name
+  std::string address = "127.0.0.1";
+  int port = 0;
+  std::string data;       ///< folder of its own: node id, pid file
+  int threads = 1;        ///< io_contexts
+};
+struct HostConfig {
+  std::string name;
+  std::string socket;     ///< unix socket of the agent
+  std::string data;       ///< release store, node links, journal
+};
+struct SiteConfig {
+  std::string path;              ///< of the file itself
+  std::string site_name = "Afloat";
+  std::string base_url;          ///< what users type; through the balancer
+  std::string database;          ///< libpq connection string
+  std::string shared_home;
+  std::string edition = "data-center";  ///< data-center: may cluster; single-node: may not
+  std::string catalogue;         ///< folder of release bundles
+  std::string haproxy_socket;    ///< runtime API; "" = none
+  std::string haproxy_backend = "wiki";
+  std::string log_level = "info";
+  std::int64_t max_body_bytes = 64 * 1024 * 1024;
+  int header_timeout_ms = 10'000;
+  int request_timeout_ms = 8'000;
+  int idle_timeout_ms = 75'000;      ///< keep-alive; above the balancer's
+  int drain_timeout_ms = 10'000;
+  int drain_linger_ms = 600;         ///< on SIGTERM: until every balancer has seen 503 (check interval x fall + margin)
+  int write_connections = 8;         ///< per node, shared out over its threads
+  std::vector<NodeConfig> nodes;
+  std::vector<HostConfig> hosts;
+  std::string hash;                  ///< SHA-256 of the file's bytes
+  std::vector<std::string> warnings;
+};
+Result<SiteConfig> load_config(const std::string& path);
+/// Errors: not_found naming the nodes there are.
+Result<NodeConfig> node_config(const SiteConfig& site, std::string_view name);
+
+}  // namespace afloat::server

@@ -1,0 +1,32 @@
+#pragma once
+#include <functional>
+#include <string>
+
+#include "ports/cluster_store.h"
+#include "store/upgrade_task.h"
+
+namespace afloat::server {
+
+/// Carries a requested finalize on: every ACTIVE node of the target runs one, and whichever is quicker
+/// does the next step, so a crash of any of them stops nothing. Before approve it does the backfill
+/// early, throttled, since that is reversible.
+class Finalizer {
+ public:
+  Finalizer(Database& database, ClusterStore& cluster, const Clock& clock, Timer& timer, int build, std::string version,
+            std::string node);
+  /// One step; how long to wait before the next call. Errors are logged by the caller and tried again.
+  Task<std::chrono::milliseconds> step(cluster::ClusterState state, Deadline deadline);
+
+ private:
+  Task<std::chrono::milliseconds> finalize(Deadline deadline);
+  Task<std::chrono::milliseconds> backfill_early(Deadline deadline);
+  Gates gates_of(const cluster::ClusterState& state) const { return {state.gates, state.cluster_build}; }
+
+  Database& database_;
+  ClusterStore& cluster_;
+  int build_;
+  std::string version_, node_;
+  store::TaskRunner runner_;
+};
+
+}  // namespace afloat::server

@@ -1,0 +1,25 @@
+#pragma once
+#include <string>
+
+#include "base/error.h"
+
+namespace afloat::server {
+
+/// A node's lasting id, in its data folder, held by flock while the process runs: two processes can't be
+/// one node. Made when the folder has none.
+class NodeIdentity {
+ public:
+  /// Errors: failed_precondition when another process holds it; unavailable when the folder can't be written.
+  static Result<NodeIdentity> open(const std::string& data_folder);
+  NodeIdentity(NodeIdentity&& other) noexcept;
+  NodeIdentity& operator=(NodeIdentity&&) = delete;
+  ~NodeIdentity();
+  const std::string& id() const { return id_; }
+
+ private:
+  NodeIdentity(int file, std::string id) : file_(file), id_(std::move(id)) {}
+  int file_;
+  std::string id_;
+};
+
+}  // namespace afloat::server

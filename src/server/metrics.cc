@@ -1,0 +1,36 @@
+#include "server/metrics.h"
+
+#include <fmt/format.h>
+
+namespace afloat::server {
+
+std::string Metrics::text(std::string_view node, std::string_view version, int in_flight, int streams, int connections,
+                          int tasks_running, int active_users) const {
+  std::string out;
+  auto gauge = [&](std::string_view name, std::string_view help, std::int64_t value) {
+    out += fmt::format("# HELP {0} {1}\n# TYPE {0} gauge\n{0} {2}\n", name, help, value);
+  };
+  out += fmt::format("# HELP afloat_build_info This node.\n# TYPE afloat_build_info gauge\nafloat_build_info{{node=\"{}\",version=\"{}\"}} 1\n",
+                     node, version);
+  out += "# HELP afloat_responses_total Responses by status class.\n# TYPE afloat_responses_total counter\n";
+  for (std::size_t i = 1; i < responses_.size(); ++i)
+    out += fmt::format("afloat_responses_total{{class=\"{}xx\"}} {}\n", i, responses_[i].load(std::memory_order_relaxed));
+  out += "# HELP afloat_request_seconds Time from header to answer.\n# TYPE afloat_request_seconds histogram\n";
+  for (std::size_t i = 0; i < limits.size(); ++i)
+    out += fmt::format("afloat_request_seconds_bucket{{le=\"{}\"}} {}\n", static_cast<double>(limits[i]) / 1e6,
+                       buckets_[i].load(std::memory_order_relaxed));
+  out += fmt::format("afloat_request_seconds_bucket{{le=\"+Inf\"}} {0}\nafloat_request_seconds_count {0}\nafloat_request_seconds_sum {1:.6f}\n",
+                     requests(), static_cast<double>(micros_.load(std::memory_order_relaxed)) / 1e6);
+  out += fmt::format("# HELP afloat_unknown_outcomes_total Writes whose answer was lost.\n# TYPE afloat_unknown_outcomes_total counter\nafloat_unknown_outcomes_total {}\n",
+                     unknown_.load(std::memory_order_relaxed));
+  out += fmt::format("# HELP afloat_cache_hits_total Rendered pages from the cache.\n# TYPE afloat_cache_hits_total counter\nafloat_cache_hits_total {}\n", cache_hits.load());
+  out += fmt::format("# HELP afloat_cache_misses_total Rendered pages that were not cached.\n# TYPE afloat_cache_misses_total counter\nafloat_cache_misses_total {}\n", cache_misses.load());
+  gauge("afloat_in_flight", "Requests being answered.", in_flight);
+  gauge("afloat_streams", "Open event streams.", streams);
+  gauge("afloat_connections", "Open connections.", connections);
+  gauge("afloat_tasks_running", "Long-running tasks on this node.", tasks_running);
+  gauge("afloat_active_users", "Signed-in users with a request here in the last five minutes.", active_users);
+  return out;
+}
+
+}  // namespace afloat::server

@@ -1,0 +1,89 @@
+#include <fmt/core.h>
+
+#include <boost/json.hpp>
+
+#include "adapters/http/router.h"
+#include "server/concurrently.h"
+#include "server/pages/common.h"
+#include "store/page_tree.h"
+#include "store/space_store.h"
+
+namespace afloat::server {
+namespace {
+
+constexpr int recent_shown = 15;
+constexpr int spaces_shown = 100;
+constexpr int tree_shown = 200;
+
+boost::json::array entries(const std::vector<store::PageSummary>& pages) {
+  boost::json::array out;
+  for (const auto& page : pages) out.push_back(list_entry(page));
+  return out;
+}
+
+Async<http::Response> home(Context& context, http::Request request) {
+  // The lists are read with each request: they change with every save, so a cache would hardly ever hold.
+  auto visitor = co_await admit_visitor(context, request);
+  if (!visitor) co_return std::move(visitor.error());
+  auto [recent, spaces] = co_await both(store::list_recent(context.database, "", 0, recent_shown, request.deadline),
+                                        store::list_spaces(context.database, 0, spaces_shown, request.deadline));
+  if (!recent) co_return show_error(context, *visitor, recent.error());
+  if (!spaces) co_return show_error(context, *visitor, spaces.error());
+  auto data = frame(context, *visitor, "Home");
+  boost::json::array list;
+  for (const auto& space : *spaces)
+    list.push_back(boost::json::object{{"url", space_url(space.key)}, {"name", space.name}, {"key", space.key}});
+  data["any_spaces"] = !list.empty();
+  data["spaces"] = std::move(list);
+  data["any_recent"] = !recent->empty();
+  data["recent"] = entries(*recent);
+  co_return show(context, "home", data);
+}
+
+Async<http::Response> space_home(Context& context, http::Request request) {
+  auto visitor = co_await admit_visitor(context, request);
+  if (!visitor) co_return std::move(visitor.error());
+  auto [space, recent] =
+      co_await both(store::read_space(context.database, request.capture("key"), request.deadline),
+                    store::list_recent(context.database, request.capture("key"), 0, recent_shown, request.deadline));
+  if (!space) co_return show_error(context, *visitor, space.error());
+  if (!recent) co_return show_error(context, *visitor, recent.error());
+  auto data = frame(context, *visitor, space->name);
+  in_space(data, space->key, space->name);
+  data["name"] = space->name;
+  data["description"] = space->description;
+  data["has_description"] = !space->description.empty();
+  data["new_url"] = new_page_url(space->key, space->homepage_id);
+  data["recent"] = entries(*recent);
+  data["shown"] = tree_shown;
+  data["more"] = false;
+  boost::json::array tree;
+  if (space->homepage_id) {
+    auto [home_page, top] = co_await both(
+        store::read_pages(context.database, context.gates.current(), {*space->homepage_id}, request.deadline),
+        store::list_children(context.database, *space->homepage_id, 0, tree_shown + 1, request.deadline));
+    if (!home_page) co_return show_error(context, *visitor, home_page.error());
+    if (!top) co_return show_error(context, *visitor, top.error());
+    data["more"] = top->size() > tree_shown;
+    boost::json::array children;
+    for (std::size_t i = 0; i < top->size() && i < tree_shown; ++i)
+      children.push_back(boost::json::object{{"url", page_url((*top)[i].id)}, {"title", (*top)[i].title}});
+    for (const auto& page : *home_page)
+      tree.push_back(boost::json::object{{"url", page_url(page.id)},
+                                         {"title", page.title},
+                                         {"has_children", !children.empty()},
+                                         {"children", std::move(children)}});
+  }
+  data["pages"] = std::move(tree);
+  co_return show(context, "space", data);
+}
+
+}  // namespace
+
+void add_home_routes(http::Router& router, Context& context) {
+  router.add("GET", "/", [&context](http::Request request) { return home(context, std::move(request)); });
+  router.add("GET", "/spaces/{key}",
+             [&context](http::Request request) { return space_home(context, std::move(request)); });
+}
+
+}  // namespace afloat::server

@@ -1,0 +1,16 @@
+#pragma once
+#include "adapters/http/router.h"
+#include "ports/cluster_store.h"
+#include "server/context.h"
+#include "server/node_control.h"
+
+namespace afloat::server {
+
+/// /status, /health/live, /health/ready, /metrics: no sign-in.
+void add_status_routes(http::Router& router, Context& context, NodeControl& control);
+/// /rest/zdu/* and /rest/zdu/cluster/zdu/*: the rolling-upgrade calls that existing automation uses.
+void add_zdu_routes(http::Router& router, Context& context, ClusterStore& cluster);
+/// /rest/api/cluster/nodes, /rest/api/accessmode, and ours: /rest/afloat/1/cluster, nodes/{name}/drain|return|remove, events.
+void add_cluster_routes(http::Router& router, Context& context, ClusterStore& cluster, NodeControl& control);
+
+}  // namespace afloat::server

@@ -1,0 +1,281 @@
+#include "server/rest/runs.h"
+
+#include <fmt/format.h>
+
+#include <boost/json.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "base/json_fields.h"
+#include "base/text.h"
+#include "rollout/preflight.h"
+#include "rollout/run_json.h"
+#include "rollout/step.h"
+#include "server/auth.h"
+#include "store/cluster_store.h"
+#include "store/run_store.h"
+#include "version/manifest.h"
+#include "version/version.h"
+
+namespace afloat::server {
+
+namespace json = boost::json;
+using namespace std::chrono_literals;
+
+namespace {
+
+constexpr auto poll_every = 100ms;
+constexpr auto comment_every = 10s;
+/// Steps of a run beside those of its nodes, and per node: for the progress bar.
+constexpr int site_steps = 8, steps_per_node = 9;
+
+class Runs : public std::enable_shared_from_this<Runs> {
+ public:
+  explicit Runs(Context& context)
+      : context_(context),
+        runs_(store::make_run_store(context.database)),
+        cluster_(store::make_cluster_store(context.database, context.clock, context.timer)) {}
+
+  Async<http::Response> create(http::Request request) {
+    auto identity = co_await administrator(request);
+    if (!identity) co_return http::error_response(identity.error());
+    auto body = parse_json_object(request.body, "the request body");
+    if (!body) co_return http::error_response(body.error());
+    auto run = new_run(*body, identity->user_name);
+    if (!run) co_return http::error_response(run.error());
+    auto id = co_await runs_->create(std::move(*run), request.deadline);
+    if (!id) co_return http::error_response(id.error());
+    auto response = co_await shown(*id, 201, request.deadline);
+    response.headers.set("Location", fmt::format("/rest/afloat/1/runs/{}", *id));
+    co_return response;
+  }
+
+  Async<http::Response> list(http::Request request) {
+    auto identity = co_await context_.auth.require_administrator(request);
+    if (!identity) co_return http::error_response(identity.error());
+    const auto limit = parse_int(request.query_or("limit", "25"));
+    if (!limit || *limit < 1 || *limit > 200)
+      co_return http::error_response(Error(ErrorKind::invalid_argument, "limit must be a number from 1 to 200"));
+    auto runs = co_await runs_->list(static_cast<int>(*limit), request.deadline);
+    if (!runs) co_return http::error_response(runs.error());
+    auto leader = co_await runs_->leader(request.deadline);
+    json::array array;
+    for (const auto& run : *runs) array.push_back(rollout::run_json(run));
+    co_return http::json_response(
+        200, json::serialize(json::object{{"runs", std::move(array)}, {"conductor", leader ? *leader : std::string()}}));
+  }
+
+  Async<http::Response> show(http::Request request) {
+    auto identity = co_await context_.auth.require_administrator(request);
+    if (!identity) co_return http::error_response(identity.error());
+    const auto id = parse_int(request.capture("id"));
+    if (!id) co_return http::error_response(no_number(request));
+    co_return co_await shown(*id, 200, request.deadline);
+  }
+
+  Async<http::Response> cancel(http::Request request) { return signal(std::move(request), true); }
+  Async<http::Response> resume(http::Request request) { return signal(std::move(request), false); }
+
+  Async<http::Response> plan(http::Request request) {
+    auto identity = co_await context_.auth.require_administrator(request);
+    if (!identity) co_return http::error_response(identity.error());
+    const auto to = request.query_value("to");
+    if (!to) co_return http::error_response(Error(ErrorKind::invalid_argument, "Say the target: ?to=VERSION."));
+    const auto target = version::parse_version(*to);
+    if (!target) co_return http::error_response(target.error());
+
+    rollout::Observation seen;
+    auto snapshot = co_await cluster_->observe(request.deadline);
+    if (!snapshot) co_return http::error_response(snapshot.error());
+    seen.cluster = std::move(*snapshot);
+    if (!seen.cluster->state)
+      co_return http::error_response(Error(ErrorKind::failed_precondition, "This site has not been started yet."));
+    auto encoding = co_await runs_->database_encoding(request.deadline);
+    if (!encoding) co_return http::error_response(encoding.error());
+    seen.database_encoding = *encoding;
+    seen.edition = context_.config.edition;
+    if (auto read = co_await read_manifest(*to, &seen); !read) co_return http::error_response(read.error());
+
+    rollout::Run run;
+    run.from = seen.cluster->state->cluster_version;
+    run.to = *to;
+    const auto checks = rollout::preflight(run.from, run.to, seen);
+    bool failed = false;
+    for (const auto& check : checks) failed = failed || check.result == rollout::CheckResult::fail;
+    json::array steps;
+    for (const auto& step : rollout::plan(run, seen))
+      steps.push_back(json::object{{"name", std::string(rollout::to_string(step.kind))},
+                                   {"title", rollout::title_of(step.kind, step.node)},
+                                   {"node", step.node},
+                                   {"deadline_s", rollout::deadline_of(step.kind, run.options) / 1000},
+                                   {"point_of_no_return", step.kind == rollout::StepKind::finalize}});
+    co_return http::json_response(200, json::serialize(json::object{{"from", run.from},
+                                                                    {"to", run.to},
+                                                                    {"possible", !failed},
+                                                                    {"checks", json::parse(rollout::to_json(checks))},
+                                                                    {"steps", std::move(steps)}}));
+  }
+
+  Async<http::Response> events(http::Request request) {
+    auto identity = co_await context_.auth.require_administrator(request);
+    if (!identity) co_return http::error_response(identity.error());
+    const auto id = parse_int(request.capture("id"));
+    if (!id) co_return http::error_response(no_number(request));
+    auto known = co_await runs_->last_change(*id, request.deadline);
+    if (!known) co_return http::error_response(known.error());
+    const auto last = std::string(request.headers.get("Last-Event-ID"));
+    const auto after = parse_int(last.empty() ? request.query_or("after", "0") : last).value_or(0);
+
+    http::Response response;
+    response.headers.set("Content-Type", "text/event-stream");
+    response.headers.set("Cache-Control", "no-store");
+    response.stream = [self = shared_from_this(), id = *id, after](http::StreamWriter& writer) {
+      return follow(self, &writer, id, after);
+    };
+    co_return response;
+  }
+
+ private:
+  static Error no_number(const http::Request& request) {
+    return Error(ErrorKind::invalid_argument,
+                 fmt::format("\"{}\" is not the number of an upgrade run; GET /rest/afloat/1/runs lists them.",
+                             request.capture("id")));
+  }
+
+  /// For calls that change something: a right, and no forged form.
+  Task<Identity> administrator(http::Request request) {
+    auto identity = co_await context_.auth.require_administrator(request);
+    if (!identity) co_return std::unexpected(identity.error());
+    if (auto genuine = context_.auth.check_csrf(request, *identity, ""); !genuine)
+      co_return std::unexpected(genuine.error());
+    co_return std::move(*identity);
+  }
+
+  Result<NewRun> new_run(const json::object& body, const std::string& actor) const {
+    auto to = required_string(body, "to");
+    if (!to) return std::unexpected(to.error());
+    auto target = version::parse_version(*to);
+    if (!target) return std::unexpected(target.error());
+    auto reason = optional_string(body, "reason");
+    if (!reason) return std::unexpected(reason.error());
+    if (reason->value_or("").size() > 2'000)
+      return fail(ErrorKind::invalid_argument, "reason is longer than 2,000 bytes; keep it to a line or two");
+    NewRun run{.to = version::to_string(*target), .reason = reason->value_or(""), .actor = actor, .options = {},
+               .build = context_.node.build};
+    if (const auto* given = body.if_contains("options"); given && !given->is_null()) {
+      auto options = rollout::parse_options(json::serialize(*given));
+      if (!options) return std::unexpected(options.error());
+      run.options = *options;
+    }
+    return run;
+  }
+
+  Async<http::Response> signal(http::Request request, bool cancels) {
+    auto identity = co_await administrator(request);
+    if (!identity) co_return http::error_response(identity.error());
+    const auto id = parse_int(request.capture("id"));
+    if (!id) co_return http::error_response(no_number(request));
+    Result<void> done;
+    if (cancels)
+      done = co_await runs_->request_cancel(*id, identity->user_name, request.deadline);
+    else
+      done = co_await runs_->request_resume(*id, identity->user_name, request.deadline);
+    if (!done) co_return http::error_response(done.error());
+    co_return co_await shown(*id, 202, request.deadline);
+  }
+
+  Async<http::Response> shown(std::int64_t id, int status, Deadline deadline) {
+    auto run = co_await runs_->load(id, deadline);
+    if (!run) co_return http::error_response(run.error());
+    auto leader = co_await runs_->leader(deadline);
+    auto snapshot = co_await cluster_->observe(deadline);
+    auto object = rollout::run_json(*run);
+    object["conductor"] = leader ? *leader : std::string();
+    if (leader && leader->empty() && !run->ended())
+      object["message"] = "No conductor is at work: start one with `afloat conductor --config site.toml`. " + run->message;
+    object["steps_total"] = snapshot ? site_steps + steps_per_node * static_cast<int>(snapshot->members.size()) : 0;
+    co_return http::json_response(status, json::serialize(object));
+  }
+
+  Task<void> read_manifest(std::string to, rollout::Observation* seen) {
+    const auto path = std::filesystem::path(context_.config.catalogue) / to / "manifest.json";
+    std::string text;
+    if (context_.config.catalogue.empty()) co_return Result<void>{};
+    auto done = co_await context_.offload([&text, &path] {
+      std::ifstream file(path, std::ios::binary);
+      text.assign(std::istreambuf_iterator<char>(file), {});
+    });
+    if (!done) co_return std::unexpected(done.error());
+    const auto manifest = version::parse_manifest(text);
+    seen->in_catalogue = manifest.has_value();
+    if (manifest) seen->target_rolls = manifest->rolling;
+    co_return Result<void>{};
+  }
+
+  static std::string event(std::int64_t id, std::string_view name, const std::string& data) {
+    return fmt::format("id: {}\nevent: {}\ndata: {}\n\n", id, name, data);
+  }
+
+  /// Any node can go on with a stream that began on another: ids are numbers of the database.
+  static Async<void> follow(std::shared_ptr<Runs> self, http::StreamWriter* writer, std::int64_t id, std::int64_t after) {
+    auto last_written = self->context_.clock.steady_now();
+    while (!writer->closing()) {
+      const auto deadline = self->context_.clock.steady_now() + 3s;
+      auto changed = co_await self->runs_->last_change(id, deadline);
+      std::string bytes;
+      bool ended = false;
+      if (changed && *changed > after) {
+        auto steps = co_await self->runs_->changes(id, after, deadline);
+        auto run = co_await self->runs_->load(id, deadline);
+        if (steps && run) {
+          for (const auto& [change, step] : *steps) bytes += event(change, "step", json::serialize(rollout::step_json(step)));
+          auto object = rollout::run_json(*run);
+          object.erase("steps");
+          for (const auto& [change, step] : *steps) after = std::max(after, change);
+          after = std::max(after, *changed);
+          bytes += event(after, "run", json::serialize(object));
+          ended = run->ended();
+        }
+      } else if (changed) {
+        auto run = co_await self->runs_->load(id, deadline);
+        ended = run && run->ended();
+      }
+      if (ended) bytes += fmt::format("id: {}\nevent: end\ndata: {{}}\n\n", after);
+      if (bytes.empty() && self->context_.clock.steady_now() - last_written > comment_every) bytes = ": still here\n\n";
+      if (!bytes.empty()) {
+        last_written = self->context_.clock.steady_now();
+        if (auto written = co_await writer->write(std::move(bytes)); !written) co_return;
+      }
+      if (ended) co_return;
+      if (auto slept = co_await writer->sleep(poll_every); !slept) break;
+    }
+    // The node goes. Jitter, so that not all come back at once.
+    const auto jitter = static_cast<int>(self->context_.clock.unix_ms() % 500);
+    (void)co_await writer->write(fmt::format("retry: {}\n\n", 200 + jitter));
+  }
+
+  Context& context_;
+  std::unique_ptr<RunStore> runs_;
+  std::unique_ptr<ClusterStore> cluster_;
+};
+
+}  // namespace
+
+void add_run_routes(http::Router& router, Context& context) {
+  auto runs = std::make_shared<Runs>(context);
+  const auto add = [&](std::string method, std::string path, Async<http::Response> (Runs::*handler)(http::Request)) {
+    router.add(std::move(method), "/rest/afloat/1/runs" + path, [runs, handler](http::Request request) {
+      return ((*runs).*handler)(std::move(request));
+    });
+  };
+  add("GET", "", &Runs::list);
+  add("POST", "", &Runs::create);
+  add("GET", "/plan", &Runs::plan);
+  add("GET", "/{id}", &Runs::show);
+  add("POST", "/{id}/cancel", &Runs::cancel);
+  add("POST", "/{id}/resume", &Runs::resume);
+  add("GET", "/{id}/events", &Runs::events);
+}
+
+}  // namespace afloat::server

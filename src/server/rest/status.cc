@@ -1,0 +1,57 @@
+#include <boost/json.hpp>
+
+#include "server/rest/node_routes.h"
+
+namespace afloat::server {
+
+namespace json = boost::json;
+using cluster::NodeState;
+
+namespace {
+
+struct Status {
+  int code;
+  std::string_view state;
+};
+
+// Unlike the vendor's, a starting or leaving node answers 503, so that balancers send nothing there.
+Status status_of_node(const NodeControl& control) {
+  switch (control.state()) {
+    case NodeState::ACTIVE:
+    case NodeState::RUNNING_FINALIZE_UPGRADE_TASKS:
+    case NodeState::UPGRADE_TASKS_FAILED:
+      return control.lease_valid() ? Status{200, "RUNNING"} : Status{503, "STARTING"};
+    case NodeState::STARTING: return {503, "STARTING"};
+    case NodeState::DRAINING:
+    case NodeState::TERMINATING:
+    case NodeState::OFFLINE: return {503, "STOPPING"};
+    default: return {500, "ERROR"};
+  }
+}
+
+}  // namespace
+
+void add_status_routes(http::Router& router, Context& context, NodeControl& control) {
+  router.add("GET", "/status", [&control](http::Request) -> Async<http::Response> {
+    const auto [code, state] = status_of_node(control);
+    co_return http::json_response(code, json::serialize(json::object{{"state", state}}));
+  });
+  router.add("GET", "/health/live", [](http::Request) -> Async<http::Response> {
+    co_return http::json_response(200, R"({"live":true})");
+  });
+  router.add("GET", "/health/ready", [&context, &control](http::Request request) -> Async<http::Response> {
+    std::string missing = control.not_ready_because();
+    if (missing.empty()) {
+      auto database = co_await context.database.read({"select 1 from cluster_state", {}}, request.deadline);
+      if (!database) missing = database.error().message();
+    }
+    json::object body{{"ready", missing.empty()}, {"node", context.node.name}, {"version", context.node.version}};
+    if (!missing.empty()) body["message"] = missing;
+    co_return http::json_response(missing.empty() ? 200 : 503, json::serialize(body));
+  });
+  router.add("GET", "/metrics", [&control](http::Request) -> Async<http::Response> {
+    co_return http::text_response(200, control.metrics_text(), "text/plain; version=0.0.4");
+  });
+}
+
+}  // namespace afloat::server

@@ -1,0 +1,20 @@
+#pragma once
+#include <memory>
+
+#include "ports/cluster_store.h"
+
+namespace afloat::store {
+
+/// ClusterStore over PostgreSQL. Lock order everywhere: fence lock (4117,1), bootstrap lock (4117,2),
+/// cluster_state, member rows, task row. `timer` paces the tries for the fence lock.
+std::unique_ptr<ClusterStore> make_cluster_store(Database& database, const Clock& clock, Timer& timer);
+
+/// Wakes every node's cluster listener (channel "afloat_cluster"); sent outside any write transaction.
+Task<void> wake_cluster(Database& database, Deadline deadline);
+
+/// The one statement of observe(), for transactions that decide on it.
+std::string_view observe_sql();
+Result<cluster::Snapshot> parse_snapshot(std::string_view json);
+Task<void> add_event(Transaction& transaction, std::string actor, std::string kind, std::string detail_json);
+
+}  // namespace afloat::store

@@ -1,0 +1,327 @@
+#include "conductor/conductor.h"
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include "adapters/asio/runtime.h"
+#include "adapters/postgres/database.h"
+#include "cli/run_task.h"
+#include "rollout/run_json.h"
+#include "rollout/test_world.h"
+#include "store/run_store.h"
+#include "store/schema.h"
+#include "support/support.h"
+
+/// The conductor with its real journal and lease, on a site in memory.
+namespace afloat::conductor {
+namespace {
+
+using namespace std::chrono_literals;
+using rollout::Act;
+using rollout::StepKind;
+using rollout::World;
+
+/// Hosts, balancer, nodes and cluster state: every port but the journal.
+class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBalancer, public SiteClient {
+ public:
+  explicit SiteInMemory(World& world) : world_(world) {}
+  int acts = 0;
+  bool agent_answers = true;
+  std::int64_t highest_epoch = 0;
+  std::string epoch_holder;
+
+  // ClusterStore
+  Task<cluster::Snapshot> observe(Deadline) override {
+    rollout::Needs needs;
+    needs.cluster = true;
+    auto snapshot = *world_.observe(needs).cluster;
+    snapshot.now_ms = SystemClock().unix_ms();
+    co_return snapshot;
+  }
+  Task<cluster::AdmissionDecision> admit(cluster::Candidate, Deadline) override { co_return fail(ErrorKind::internal, "no"); }
+  Task<Lease> renew(Heartbeat, Deadline) override { co_return fail(ErrorKind::internal, "no"); }
+  Task<void> set_state(std::string, std::string, cluster::NodeState, bool, Deadline) override { co_return Result<void>{}; }
+  Task<void> remove(std::string, std::string, Deadline) override { co_return Result<void>{}; }
+  Task<void> apply(cluster::Command command, std::string, std::optional<int>, std::optional<std::int64_t>, Deadline) override {
+    act(command == cluster::Command::start    ? StepKind::mode_on
+        : command == cluster::Command::cancel ? StepKind::mode_off
+                                              : StepKind::finalize);
+    co_return Result<void>{};
+  }
+
+  // NodeHost
+  std::vector<std::string> hosts() const override { return {"host1"}; }
+  Task<HostReport> announce(std::string host, LeaderLease lead, Deadline deadline) override {
+    if (lead.epoch < highest_epoch || (lead.epoch == highest_epoch && lead.holder != epoch_holder))
+      co_return fail(ErrorKind::conflict, "a newer conductor leads", "stale_epoch");
+    highest_epoch = lead.epoch;
+    epoch_holder = lead.holder;
+    co_return co_await report(host, deadline);
+  }
+  Task<HostReport> report(std::string host, Deadline) override {
+    if (!agent_answers) co_return fail(ErrorKind::unavailable, "connection refused");
+    HostReport report;
+    report.host = host;
+    report.highest_epoch = highest_epoch;
+    report.releases = world_.releases;
+    for (const auto& n : world_.nodes) {
+      HostNode node;
+      node.name = n.name;
+      node.version = n.link;
+      node.running = n.running;
+      node.wanted = n.wanted;
+      node.incarnation = "1-1";
+      node.last_exit_code = n.exit_code;
+      report.nodes.push_back(node);
+    }
+    co_return report;
+  }
+  Task<void> distribute(std::string, std::string version, Order order, Deadline) override {
+    return ordered(order, StepKind::distribute, "", version);
+  }
+  Task<void> expand(std::string, std::string node, std::string version, Order order, Deadline) override {
+    return ordered(order, StepKind::expand, node, version);
+  }
+  Task<void> stop(std::string, std::string node, Order order, Deadline) override { return ordered(order, StepKind::stop, node, ""); }
+  Task<void> switch_to(std::string, std::string node, std::string version, Order order, Deadline) override {
+    return ordered(order, StepKind::switch_release, node, version);
+  }
+  Task<void> start(std::string, std::string node, Order order, Deadline) override { return ordered(order, StepKind::start, node, ""); }
+
+  // LoadBalancer
+  Task<void> set(std::string node, Traffic traffic, Deadline) override {
+    ++acts;
+    world_.node(node).traffic = traffic == Traffic::ready ? "UP" : traffic == Traffic::drain ? "DRAIN" : "MAINT";
+    co_return Result<void>{};
+  }
+  Task<BackendView> view(std::string node, Deadline) override { co_return BackendView{world_.node(node).traffic, 0, 100, 100}; }
+
+  // SiteClient
+  Task<DrainStatus> drain(std::string node, Deadline deadline) override {
+    world_.node(node).state = cluster::NodeState::DRAINING;
+    co_return co_await drain_status(node, deadline);
+  }
+  Task<DrainStatus> drain_status(std::string node, Deadline) override {
+    DrainStatus status;
+    status.state = std::string(cluster::to_string(world_.node(node).state));
+    status.drained = world_.node(node).state == cluster::NodeState::DRAINING;
+    co_return status;
+  }
+  Task<void> undrain(std::string node, Deadline) override {
+    world_.node(node).state = cluster::NodeState::ACTIVE;
+    co_return Result<void>{};
+  }
+  Task<bool> ready(std::string node, Deadline) override { co_return world_.node(node).running; }
+
+ private:
+  void act(StepKind kind, std::string node = {}, std::string version = {}) {
+    ++acts;
+    Act act{.kind = kind, .node = std::move(node), .version = std::move(version)};
+    world_.perform(act);
+  }
+  Task<void> ordered(Order order, StepKind kind, std::string node, std::string version) {
+    if (order.lead.epoch < highest_epoch) co_return fail(ErrorKind::conflict, "a newer conductor leads", "stale_epoch");
+    act(kind, std::move(node), std::move(version));
+    co_return Result<void>{};
+  }
+  World& world_;
+};
+
+/// One conductor's process: its io_context and everything on it. Destroyed without notice, like a killed one.
+struct Process {
+  boost::asio::io_context context{1};
+  boost::asio::thread_pool blocking{1};
+  SystemClock clock;
+  AsioTimer timer{context.get_executor()};
+  std::unique_ptr<Database> database;
+  std::unique_ptr<RunStore> runs;
+  std::unique_ptr<Conductor> conductor;
+
+  Process(const std::string& connection, SiteInMemory& site, const std::string& holder) {
+    postgres::Options options;
+    options.connection = connection;
+    options.application_name = "conductor-test";
+    database = postgres::make_database(context, blocking, options);
+    runs = store::make_run_store(*database);
+    Settings settings;
+    settings.holder = holder;
+    settings.edition = "data-center";
+    settings.build = version::this_build();
+    settings.catalogue = [](const std::string&) { return CatalogueEntry{true, true}; };
+    settings.log = [](std::string_view, const std::string&) {};
+    conductor = std::make_unique<Conductor>(settings, clock, timer, *runs, site, site, site, site);
+    boost::asio::co_spawn(context, conductor->lead(), boost::asio::detached);
+    boost::asio::co_spawn(context, conductor->renew(), boost::asio::detached);
+  }
+  /// Runs it until `done` or the limit; true when done.
+  bool run_until(std::chrono::milliseconds limit, const std::function<bool()>& done) {
+    const auto end = std::chrono::steady_clock::now() + limit;
+    while (!done() && std::chrono::steady_clock::now() < end) context.run_for(2ms);
+    return done();
+  }
+};
+
+class ConductorTest : public testing::Test {
+ protected:
+  test::Database database{"runs", [](const std::string& connection) {
+                            (void)must<bool>(connection, [](Database& database, RunStore&) { return bootstrap(&database); });
+                          }};
+  World world;
+  SiteInMemory site{world};
+
+  static Task<bool> bootstrap(Database* database) {
+    const auto soon = std::chrono::steady_clock::now() + 10s;
+    auto done = co_await database->transaction(
+        std::nullopt, [](Transaction& t) { return create_tables(&t); }, soon);
+    if (!done) co_return std::unexpected(done.error());
+    co_return true;
+  }
+  static Task<void> create_tables(Transaction* t) {
+    // As much of cluster_state as the run store reads.
+    auto made = co_await t->run({"create table cluster_state (cluster_version text not null)", {}});
+    if (made) made = co_await t->run({"insert into cluster_state (cluster_version) values ('1.0.0')", {}});
+    for (const auto statement : store::run_schema())
+      if (made) made = co_await t->run({statement, {}});
+    if (!made) co_return std::unexpected(made.error());
+    co_return Result<void>{};
+  }
+
+  /// Runs one call on a context of its own.
+  template <class T>
+  static Result<T> call(const std::string& connection, std::function<Task<T>(Database&, RunStore&)> work) {
+    boost::asio::thread_pool blocking(1);
+    std::unique_ptr<Database> database;
+    std::unique_ptr<RunStore> runs;
+    return cli::run_task<T>([&](boost::asio::io_context& context) {
+      postgres::Options options;
+      options.connection = connection;
+      database = postgres::make_database(context, blocking, options);
+      runs = store::make_run_store(*database);
+      return work(*database, *runs);
+    });
+  }
+  template <class T>
+  static T must(const std::string& connection, std::function<Task<T>(Database&, RunStore&)> work) {
+    auto result = call<T>(connection, std::move(work));
+    if (!result) throw std::runtime_error(result.error().message());
+    return *result;
+  }
+  static Deadline soon() { return std::chrono::steady_clock::now() + 5s; }
+
+  Result<std::int64_t> ask(const std::string& to = "1.1.0") {
+    auto id = call<std::int64_t>(database.connection(), [to](Database&, RunStore& runs) {
+      NewRun run;
+      run.to = to;
+      run.actor = "admin";
+      run.reason = "test";
+      return runs.create(run, soon());
+    });
+    if (id) world.run.id = *id;
+    return id;
+  }
+  rollout::Run load() {
+    return must<rollout::Run>(database.connection(), [this](Database&, RunStore& runs) { return runs.load(world.run.id, soon()); });
+  }
+  std::string state() const { return database.query("select state from upgrade_run order by id desc limit 1"); }
+  void end_lease() const { (void)database.query("update conductor_lease set lease_until = clock_timestamp() returning 1"); }
+};
+
+TEST_F(ConductorTest, CarriesARunToItsEndAndWastesLittleTime) {
+  Process process(database.connection(), site, "one");
+  ASSERT_TRUE(process.run_until(3s, [&] { return site.highest_epoch == 1; }));
+  ASSERT_TRUE(ask());
+  const auto begun = std::chrono::steady_clock::now();
+  ASSERT_TRUE(process.run_until(20s, [&] { return state() == "done"; })) << load().message;
+  const auto took = std::chrono::steady_clock::now() - begun;
+  RecordProperty("ms", static_cast<int>(took / 1ms));
+  EXPECT_LT(took, 5s);
+  const auto run = load();
+  EXPECT_EQ(run.outcome, "done");
+  EXPECT_GT(run.ended_at_ms, 0);
+  EXPECT_GT(run.stable_at_ms, run.mode_on_at_ms);
+  EXPECT_EQ(run.steps.size(), 4U + 3 * 9 + 4);
+  for (const auto& step : run.steps) EXPECT_EQ(step.state, rollout::StepState::done) << to_string(step.kind);
+  world.expect_whole_on("1.1.0");
+}
+
+TEST_F(ConductorTest, OneThatIsKilledIsFollowedByAnother) {
+  ASSERT_TRUE(ask());
+  int killed = 0;
+  for (int turn = 0; turn < 60 && state() != "done"; ++turn) {
+    // Each lives for three acts, then is gone without a word.
+    Process process(database.connection(), site, "conductor" + std::to_string(turn));
+    const int until = site.acts + 3;
+    process.run_until(5s, [&] { return site.acts >= until || state() == "done"; });
+    ++killed;
+    end_lease();
+  }
+  EXPECT_EQ(state(), "done") << load().message;
+  EXPECT_GT(killed, 5);
+  EXPECT_FALSE(world.taken_out_twice);
+  world.expect_whole_on("1.1.0");
+}
+
+TEST_F(ConductorTest, OneThatWasFrozenWritesNothingMore) {
+  Process frozen(database.connection(), site, "frozen");
+  ASSERT_TRUE(frozen.run_until(3s, [&] { return site.highest_epoch == 1; }));
+  ASSERT_TRUE(ask());
+  ASSERT_TRUE(frozen.run_until(5s, [&] { return site.acts >= 4; }));
+  end_lease();
+  Process next(database.connection(), site, "next");
+  ASSERT_TRUE(next.run_until(3s, [&] { return site.highest_epoch == 2; }));
+  const auto acts = site.acts;
+  const auto seq = database.query("select max(changed) from upgrade_step");
+  frozen.run_until(300ms, [] { return false; });
+  EXPECT_EQ(site.acts, acts);
+  EXPECT_EQ(database.query("select max(changed) from upgrade_step"), seq);
+  ASSERT_TRUE(next.run_until(20s, [&] { return state() == "done"; })) << load().message;
+}
+
+TEST_F(ConductorTest, CancelLeadsBack) {
+  ASSERT_TRUE(ask());
+  Process process(database.connection(), site, "one");
+  ASSERT_TRUE(process.run_until(10s, [&] { return site.acts >= 12; }));
+  const auto id = world.run.id;
+  auto asked = call<bool>(database.connection(), [id](Database&, RunStore& runs) -> Task<bool> {
+    return [](RunStore* store, std::int64_t run) -> Task<bool> {
+      auto done = co_await store->request_cancel(run, "admin", soon());
+      if (!done) co_return std::unexpected(done.error());
+      co_return true;
+    }(&runs, id);
+  });
+  ASSERT_TRUE(asked) << asked.error().message();
+  ASSERT_TRUE(process.run_until(20s, [&] { return state() == "cancelled"; })) << load().message;
+  world.expect_whole_on("1.0.0");
+  EXPECT_TRUE(ask()) << "the next run may begin";
+}
+
+TEST_F(ConductorTest, AnAgentThatDoesNotAnswerPausesTheRun) {
+  ASSERT_TRUE(ask());
+  site.agent_answers = false;
+  Process process(database.connection(), site, "one");
+  ASSERT_TRUE(process.run_until(12s, [&] { return state() == "paused"; }));
+  EXPECT_EQ(site.acts, 0);
+  EXPECT_NE(load().message.find("agent host1"), std::string::npos) << load().message;
+}
+
+TEST_F(ConductorTest, ThereIsOneActiveRunAndChangesAreCounted) {
+  ASSERT_TRUE(ask());
+  const auto second = ask();
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().kind(), ErrorKind::conflict);
+  EXPECT_NE(second.error().message().find("1.0.0 to 1.1.0"), std::string::npos) << second.error().message();
+  Process process(database.connection(), site, "one");
+  ASSERT_TRUE(process.run_until(20s, [&] { return state() == "done"; }));
+  const auto id = world.run.id;
+  auto changes = call<std::vector<std::pair<std::int64_t, rollout::StepRecord>>>(
+      database.connection(), [id](Database&, RunStore& runs) { return runs.changes(id, 0, soon()); });
+  ASSERT_TRUE(changes) << changes.error().message();
+  EXPECT_EQ(changes->size(), load().steps.size());
+}
+
+}  // namespace
+}  // namespace afloat::conductor
