@@ -37,7 +37,8 @@ struct ConductorOptions {
 
 void log_line(std::string_view level, const std::string& message) {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
-  fmt::print(stderr, "{} {} {}\n", iso_time(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()), level, message);
+  fmt::print(stderr, "{} {} {}\n", iso_time(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()), level,
+             message);
 }
 
 std::string this_holder() {
@@ -51,10 +52,11 @@ Result<void> run_conductor(const ConductorOptions& options) {
   if (!site) return std::unexpected(site.error());
   for (const auto& warning : site->warnings) log_line("warning", warning);
   if (site->haproxy_socket.empty())
-    return fail(ErrorKind::failed_precondition,
-                fmt::format("{} names no haproxy_socket. Without the load balancer no node can be taken out of traffic: "
-                            "set it to HAProxy's runtime API socket (level admin).",
-                            options.config));
+    return fail(
+        ErrorKind::failed_precondition,
+        fmt::format("{} names no haproxy_socket. Without the load balancer no node can be taken out of traffic: "
+                    "set it to HAProxy's runtime API socket (level admin).",
+                    options.config));
   auto credentials = read_credentials(options.credentials);
   if (!credentials) return std::unexpected(credentials.error());
 
@@ -106,7 +108,8 @@ Result<void> run_conductor(const ConductorOptions& options) {
   };
   boost::asio::co_spawn(context, conductor.lead(), ended);
   boost::asio::co_spawn(context, conductor.renew(), ended);
-  log_line("info", fmt::format("conductor {} as {}, {} node(s)", version::stamp().version, settings.holder, nodes.size()));
+  log_line("info",
+           fmt::format("conductor {} as {}, {} node(s)", version::stamp().version, settings.holder, nodes.size()));
   context.run();
   if (broken) std::rethrow_exception(broken);
   return {};

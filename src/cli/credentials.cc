@@ -17,10 +17,12 @@ void add_credential_options(CLI::App& command, CredentialOptions& options) {
 
 Result<SignIn> read_credentials(const CredentialOptions& options) {
   if (options.user.empty())
-    return fail(ErrorKind::invalid_argument, "No user: set AFLOAT_USER, or give --user NAME of a system administrator.");
+    return fail(ErrorKind::invalid_argument,
+                "No user: set AFLOAT_USER, or give --user NAME of a system administrator.");
   if (!options.password_file.empty()) {
     std::ifstream file(options.password_file, std::ios::binary);
-    if (!file) return fail(ErrorKind::not_found, fmt::format("The password file {} cannot be read.", options.password_file));
+    if (!file)
+      return fail(ErrorKind::not_found, fmt::format("The password file {} cannot be read.", options.password_file));
     const std::string text(std::istreambuf_iterator<char>(file), {});
     return SignIn{options.user, std::string(trim(text))};
   }

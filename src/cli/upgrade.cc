@@ -57,8 +57,8 @@ class Site {
     for (int attempt = 1;; ++attempt) {
       auto response = client_->send_blocking(request, 10s);
       // Reads may be repeated, and what was certainly not carried out.
-      const bool again = !response ? response.error().kind() == ErrorKind::unavailable || method == "GET"
-                                   : response->status == 503;
+      const bool again =
+          !response ? response.error().kind() == ErrorKind::unavailable || method == "GET" : response->status == 503;
       if (again && attempt < tries) {
         std::this_thread::sleep_for(200ms);
         continue;
@@ -79,7 +79,8 @@ class Site {
     if (!runs) return std::unexpected(runs.error());
     const auto* array = array_at(*runs, "runs");
     if (!array || array->empty())
-      return fail(ErrorKind::not_found, "This site has had no upgrade run yet; `afloat upgrade plan --to VERSION` shows one.");
+      return fail(ErrorKind::not_found,
+                  "This site has had no upgrade run yet; `afloat upgrade plan --to VERSION` shows one.");
     return int_or(array->front().as_object(), "id");
   }
   Result<json::object> run(std::int64_t id) { return call("GET", fmt::format("/{}", id)); }
@@ -95,7 +96,8 @@ class Site {
 };
 
 std::int64_t now_ms() {
-  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
+      .count();
 }
 
 int code_of(const json::object& run) {
@@ -149,7 +151,8 @@ Result<int> run(Site& site, const UpgradeOptions& options) {
   json::object wishes;
   if (options.hold) wishes["hold_before_finalize"] = true;
   if (options.max_load >= 0) wishes["max_load"] = options.max_load;
-  auto created = site.call("POST", "", json::serialize(json::object{{"to", options.to}, {"reason", options.reason}, {"options", wishes}}));
+  auto created = site.call(
+      "POST", "", json::serialize(json::object{{"to", options.to}, {"reason", options.reason}, {"options", wishes}}));
   if (!created) return std::unexpected(created.error());
   const auto id = int_or(*created, "id");
   fmt::print("Upgrade run {}: {} to {}\n", id, string_or(*created, "from"), string_or(*created, "to"));
@@ -239,8 +242,9 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   canceller->add_option("--id", cancel_options->id, "Number of the run");
   canceller->add_flag("--wait", cancel_options->wait, "Print each step, return when the run has ended");
 
-  auto [resumer, resume_options] = add("resume", "Let a paused run go on",
-                                       [](Site& site, const UpgradeOptions& options) { return signal(site, options, "resume"); });
+  auto [resumer, resume_options] =
+      add("resume", "Let a paused run go on",
+          [](Site& site, const UpgradeOptions& options) { return signal(site, options, "resume"); });
   resumer->add_option("--id", resume_options->id, "Number of the run");
   resumer->add_flag("--wait", resume_options->wait, "Print each step, return when the run has ended");
 

@@ -45,8 +45,9 @@ std::string progress_line(const json::object& run, std::int64_t now_ms) {
     left = fmt::format(", about {:.0f} s left", static_cast<double>(elapsed) / static_cast<double>(done) *
                                                     static_cast<double>(total - done) / 1000.0);
   const auto message = string_or(run, "message");
-  return fmt::format("[{}{}] {} of {} steps{}: {}{}{}", std::string(filled, '#'), std::string(bar_width - filled, '-'), done,
-                     total, left, string_or(run, "current", string_or(run, "state")), message.empty() ? "" : " - ", message);
+  return fmt::format("[{}{}] {} of {} steps{}: {}{}{}", std::string(filled, '#'), std::string(bar_width - filled, '-'),
+                     done, total, left, string_or(run, "current", string_or(run, "state")),
+                     message.empty() ? "" : " - ", message);
 }
 
 std::string status_text(const json::object& run) {
@@ -84,7 +85,8 @@ std::string report_text(const json::object& run) {
 std::string plan_text(const json::object& plan) {
   std::string text = fmt::format("From {} to {}\n\nChecks\n", string_or(plan, "from"), string_or(plan, "to"));
   for_each_object(plan, "checks", [&](const json::object& check) {
-    text += fmt::format("  {:<8} {}: {}\n", string_or(check, "result"), string_or(check, "title"), string_or(check, "found"));
+    text += fmt::format("  {:<8} {}: {}\n", string_or(check, "result"), string_or(check, "title"),
+                        string_or(check, "found"));
     const auto action = string_or(check, "action");
     if (string_or(check, "result") == "fail")
       text += fmt::format("           {}\n           {}\n", string_or(check, "why"), action);
@@ -96,8 +98,9 @@ std::string plan_text(const json::object& plan) {
                         deadline > 0 ? fmt::format("pauses after {} s", deadline) : "waits for you",
                         bool_or(step, "point_of_no_return") ? "  (no way back from here)" : "");
   });
-  text += bool_or(plan, "possible") ? "\nPossible. Start it with: afloat upgrade run --to " + string_or(plan, "to") + "\n"
-                                    : "\nNot possible now: see the failed checks above.\n";
+  text += bool_or(plan, "possible")
+              ? "\nPossible. Start it with: afloat upgrade run --to " + string_or(plan, "to") + "\n"
+              : "\nNot possible now: see the failed checks above.\n";
   return text;
 }
 

@@ -160,8 +160,8 @@ Task<bool> Conductor::conduct_once() {
                                  (*active)->id, (*active)->journal_build, settings_.build));
     run_ = std::move(**active);
     act_ = {};
-    settings_.log("info", fmt::format("run {}: {} to {}, {}", run_->id, run_->from, run_->to,
-                                      rollout::to_string(run_->state)));
+    settings_.log("info",
+                  fmt::format("run {}: {} to {}, {}", run_->id, run_->from, run_->to, rollout::to_string(run_->state)));
   } else if (auto taken = co_await take_signals(); !taken) {
     co_return std::unexpected(taken.error());
   }
@@ -232,8 +232,9 @@ void Conductor::note_changes(const rollout::Run& before, const rollout::Run& aft
     if (step.state == rollout::StepState::running)
       settings_.log("info", fmt::format("run {}: {} ...", after.id, title));
     else if (step.state != rollout::StepState::paused)
-      settings_.log("info", fmt::format("run {}: {}: {} in {} ms{}{}", after.id, title, rollout::to_string(step.state),
-                                        step.ended_at_ms - step.started_at_ms, step.detail.empty() ? "" : ": ", step.detail));
+      settings_.log("info",
+                    fmt::format("run {}: {}: {} in {} ms{}{}", after.id, title, rollout::to_string(step.state),
+                                step.ended_at_ms - step.started_at_ms, step.detail.empty() ? "" : ": ", step.detail));
   }
   if (after.state != before.state)
     settings_.log(after.state == rollout::RunState::paused ? "warning" : "info",

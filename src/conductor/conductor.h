@@ -25,8 +25,8 @@ struct Settings {
   int build = 0;        ///< of this program
   std::function<CatalogueEntry(const std::string& version)> catalogue;
   std::function<void(std::string_view level, const std::string& message)> log;
-  std::chrono::milliseconds poll{20};       ///< while something is awaited
-  std::chrono::milliseconds idle_poll{100}; ///< no run, or paused, or another leads
+  std::chrono::milliseconds poll{20};        ///< while something is awaited
+  std::chrono::milliseconds idle_poll{100};  ///< no run, or paused, or another leads
 };
 
 /// Carries upgrade runs from plan to report. Only one conductor of a site leads, by a lease with a
@@ -79,8 +79,8 @@ class Conductor {
   std::optional<LeaderLease> lead_;
   bool announced_ = false;
   SteadyTime leading_since_{};
-  SteadyTime renewed_{};              ///< when the last successful renewal was sent
-  SteadyTime reached_since_{};        ///< database, without a gap
+  SteadyTime renewed_{};        ///< when the last successful renewal was sent
+  SteadyTime reached_since_{};  ///< database, without a gap
   bool reached_ = false;
   std::int64_t clock_offset_ms_ = 0;  ///< database time - our time
   std::optional<rollout::Run> run_;

@@ -19,7 +19,8 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     clock_offset_ms_ = seen.cluster->now_ms - clock_.unix_ms();
   }
   seen.database_reached_ms =
-      reached_ ? std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady_now() - reached_since_).count() : 0;
+      reached_ ? std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady_now() - reached_since_).count()
+               : 0;
 
   if (needs.all_hosts) {
     for (const auto& host : seen.hosts) (void)co_await observe_host(seen, host);
@@ -40,7 +41,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     auto status = co_await site_.drain_status(needs.drain, within(1s));
     if (status)
       seen.nodes[needs.drain].drain = rollout::DrainView{status->drained, status->in_flight, status->streams,
-                                                               status->tasks_running, std::move(status->overdue)};
+                                                         status->tasks_running, std::move(status->overdue)};
     else
       seen.faults.push_back(fmt::format("{}: {}", needs.drain, status.error().message()));
   }

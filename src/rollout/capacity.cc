@@ -32,8 +32,7 @@ Answer ok_to_stop(const Observation& observation, std::string_view node, const O
       return {false, fmt::format("{} is {}; every other node must be ACTIVE before {} may go", member.name,
                                  cluster::to_string(state), node)};
     const auto* view = find_node(observation, member.name);
-    if (!view || !view->balancer)
-      return {false, fmt::format("the load balancer does not say how {} is", member.name)};
+    if (!view || !view->balancer) return {false, fmt::format("the load balancer does not say how {} is", member.name)};
     if (!view->balancer->up())
       return {false, fmt::format("the load balancer has {} as {} with weight {} of {}", member.name,
                                  view->balancer->status, view->balancer->weight, view->balancer->full_weight)};

@@ -19,7 +19,9 @@ using cluster::NodeState;
 constexpr int refused_by_admission = 78;
 constexpr int restarts_too_many = 3;
 
-GoalView reached(std::string detail, std::int64_t metric_ms = 0) { return {Goal::reached, std::move(detail), metric_ms}; }
+GoalView reached(std::string detail, std::int64_t metric_ms = 0) {
+  return {Goal::reached, std::move(detail), metric_ms};
+}
 GoalView waiting(std::string detail) { return {Goal::waiting, std::move(detail)}; }
 GoalView impossible(std::string detail) { return {Goal::impossible, std::move(detail)}; }
 
@@ -42,7 +44,8 @@ GoalView look_drain(const StepRecord& step, const Observation& seen) {
   const auto* member = find_member(seen, step.node);
   const auto* view = find_node(seen, step.node);
   if (member && !serving(*member))
-    return reached(fmt::format("{} is {}: nothing to drain", step.node, cluster::to_string(cluster::effective_state(*member))));
+    return reached(
+        fmt::format("{} is {}: nothing to drain", step.node, cluster::to_string(cluster::effective_state(*member))));
   if (!view || !view->balancer || !view->drain) return nobody_answers(seen, step.node);
   const auto& drain = *view->drain;
   const auto& balancer = *view->balancer;
@@ -70,16 +73,21 @@ GoalView look_active(const Run& run, const StepRecord& step, const Observation& 
   }
   if (!view || !view->process) return nobody_answers(seen, "agent of " + step.node);
   const auto& process = *view->process;
-  const bool given_up = !process.running && (process.last_exit_code == refused_by_admission || process.restarts >= restarts_too_many);
+  const bool given_up =
+      !process.running && (process.last_exit_code == refused_by_admission || process.restarts >= restarts_too_many);
   if (given_up && (step.attempt == 1 || seen.act.tried)) {
-    const auto last = process.last_lines.empty() ? std::string() : std::string(trim(split(std::string(trim(process.last_lines)), '\n').back()));
+    const auto last = process.last_lines.empty()
+                          ? std::string()
+                          : std::string(trim(split(std::string(trim(process.last_lines)), '\n').back()));
     return impossible(fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", step.node,
                                   run.goal_version(), process.last_exit_code, process.restarts,
                                   last.empty() ? "" : "; its last line: ", last));
   }
-  if (!process.running) return waiting(fmt::format("{} does not run (exit code {})", step.node, process.last_exit_code));
+  if (!process.running)
+    return waiting(fmt::format("{} does not run (exit code {})", step.node, process.last_exit_code));
   if (!member) return waiting(fmt::format("{} has not been admitted yet", step.node));
-  return waiting(fmt::format("{} is {} on {}", step.node, cluster::to_string(cluster::effective_state(*member)), member->version));
+  return waiting(
+      fmt::format("{} is {} on {}", step.node, cluster::to_string(cluster::effective_state(*member)), member->version));
 }
 
 GoalView look_balance(const StepRecord& step, const Observation& seen) {
@@ -91,14 +99,17 @@ GoalView look_balance(const StepRecord& step, const Observation& seen) {
   if (seen.act.tried && state == NodeState::ACTIVE && balancer.up()) return reached("UP at full weight");
   auto goal = waiting(fmt::format("{}; the load balancer has it as {}, weight {} of {}", cluster::to_string(state),
                                   balancer.status, balancer.weight, balancer.full_weight));
-  const bool away = balancer.status.starts_with("MAINT") || balancer.status.starts_with("DRAIN") || state == NodeState::DRAINING;
+  const bool away =
+      balancer.status.starts_with("MAINT") || balancer.status.starts_with("DRAIN") || state == NodeState::DRAINING;
   goal.act_again = away && seen.now_ms - seen.act.tried_at_ms > 500;
   return goal;
 }
 
-GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const StepRecord& step, const Observation& seen) {
+GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const StepRecord& step,
+                     const Observation& seen) {
   const auto& state = *snapshot.state;
-  if (state.mode == Mode::off && state.cluster_build >= run.to_build) return reached(fmt::format("cluster version {}", state.cluster_version));
+  if (state.mode == Mode::off && state.cluster_build >= run.to_build)
+    return reached(fmt::format("cluster version {}", state.cluster_version));
   std::string running = "nodes finish it by themselves";
   for (const auto& task : snapshot.tasks) {
     if (task.state == cluster::TaskState::failed && (step.attempt == 1 || seen.act.tried) &&
@@ -186,7 +197,8 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
     case StepKind::maint: {
       const auto* view = find_node(seen, step.node);
       if (!view || !view->balancer) return nobody_answers(seen, "the load balancer");
-      return view->balancer->status.starts_with("MAINT") ? reached(view->balancer->status) : waiting(view->balancer->status);
+      return view->balancer->status.starts_with("MAINT") ? reached(view->balancer->status)
+                                                         : waiting(view->balancer->status);
     }
     case StepKind::stop:
     case StepKind::switch_release:
@@ -200,7 +212,8 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
     case StepKind::report:
       return reached("");
     case StepKind::hold_before_finalize:
-      return step.attempt > 1 ? reached("released") : impossible("all nodes run the new release; going back is still possible");
+      return step.attempt > 1 ? reached("released")
+                              : impossible("all nodes run the new release; going back is still possible");
     default:
       return look_site(run, step, seen);
   }
@@ -229,7 +242,8 @@ std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observa
       return act;
     case StepKind::await_stable: {
       if (step.attempt == 1 || !seen.cluster) return std::nullopt;
-      const bool failed = std::ranges::any_of(seen.cluster->tasks, [](const auto& task) { return task.state == cluster::TaskState::failed; });
+      const bool failed = std::ranges::any_of(
+          seen.cluster->tasks, [](const auto& task) { return task.state == cluster::TaskState::failed; });
       if (!failed) return std::nullopt;
       act.retry_tasks = true;
       return act;
@@ -290,7 +304,8 @@ Choice choose(const Run& run, const Observation& seen) {
     const auto health = health_of(seen, member);
     Candidate candidate{1, member.tasks_running, member.active_users, member.name, StepKind::ok_to_stop};
     if (on_goal) {
-      candidate.entry = health == Health::serving && member.build == run.goal_build() ? StepKind::balance : StepKind::await_active;
+      candidate.entry =
+          health == Health::serving && member.build == run.goal_build() ? StepKind::balance : StepKind::await_active;
     } else if (health == Health::dead) {
       candidate.rank = 0;
       candidate.entry = StepKind::maint;

@@ -114,7 +114,8 @@ Result<Options> parse_options(std::string_view json) {
       return std::nullopt;
     }();
     if (name == "hold_before_finalize") {
-      if (!value.is_bool()) return fail(ErrorKind::invalid_argument, "option hold_before_finalize must be true or false");
+      if (!value.is_bool())
+        return fail(ErrorKind::invalid_argument, "option hold_before_finalize must be true or false");
       options.hold_before_finalize = value.get_bool();
       continue;
     }

@@ -56,7 +56,7 @@ std::string title_of(StepKind kind, std::string_view node);
 
 enum class StepState {
   running,
-  paused,       ///< its deadline passed or it failed; the run waits for a person
+  paused,  ///< its deadline passed or it failed; the run waits for a person
   done,
   refused,      ///< ok_to_stop_again: the answer changed
   interrupted,  ///< left behind by cancel
@@ -68,16 +68,16 @@ StepState step_state_from(std::string_view text);
 struct StepRecord {
   std::int64_t seq = 0;  ///< 0: not in the database yet
   StepKind kind = StepKind::preflight;
-  std::string node;      ///< "" for steps of the whole site
-  bool back = false;     ///< taken on the way back
+  std::string node;   ///< "" for steps of the whole site
+  bool back = false;  ///< taken on the way back
   StepState state = StepState::running;
   int attempt = 1;                 ///< rises with each resume
   std::int64_t started_at_ms = 0;  ///< database time; 0 is filled in when recorded
   std::int64_t attempt_at_ms = 0;  ///< deadlines count from here
   std::int64_t ended_at_ms = 0;
-  std::string detail;              ///< for a person
-  std::int64_t metric_ms = 0;      ///< await_active: start to ACTIVE
-  bool changed = false;            ///< must be recorded
+  std::string detail;          ///< for a person
+  std::int64_t metric_ms = 0;  ///< await_active: start to ACTIVE
+  bool changed = false;        ///< must be recorded
   bool open() const { return state == StepState::running || state == StepState::paused; }
 };
 
@@ -104,12 +104,12 @@ struct Run {
   std::string outcome;            ///< "done", "cancelled", "preflight_failed"
   std::string reason;             ///< why the run was asked for (--reason)
   std::string actor;
-  std::string current;            ///< title of the open step
-  std::string message;            ///< what is being waited for, or why it is paused, and the next action
-  std::string evidence;           ///< JSON object, of the node that failed
-  std::string checks;             ///< JSON array: what preflight found
+  std::string current;   ///< title of the open step
+  std::string message;   ///< what is being waited for, or why it is paused, and the next action
+  std::string evidence;  ///< JSON object, of the node that failed
+  std::string checks;    ///< JSON array: what preflight found
   std::int64_t started_at_ms = 0, ended_at_ms = 0, mode_on_at_ms = 0, stable_at_ms = 0;
-  int journal_build = 0;          ///< an older conductor does not take the run
+  int journal_build = 0;  ///< an older conductor does not take the run
   Options options;
   std::vector<StepRecord> steps;
 

@@ -28,10 +28,11 @@ Check settle(Check check, CheckResult result, std::string found) {
 }
 
 Check hop_allowed(const std::string& from, const std::string& to, const Observation& seen) {
-  Check check{.id = "hop_allowed",
-              .title = "The way from this version to that one may roll",
-              .why = "Nodes of two versions share one database during the upgrade; only some pairs are made for it.",
-              .action = "Choose a target that rolls; `afloat upgrade plan` with the next feature release is the usual one."};
+  Check check{
+      .id = "hop_allowed",
+      .title = "The way from this version to that one may roll",
+      .why = "Nodes of two versions share one database during the upgrade; only some pairs are made for it.",
+      .action = "Choose a target that rolls; `afloat upgrade plan` with the next feature release is the usual one."};
   const auto source = version::parse_version(from);
   const auto target = version::parse_version(to);
   if (!source) return settle(std::move(check), CheckResult::fail, source.error().message());
@@ -135,7 +136,8 @@ Check release_present(const std::string& to, const Observation& seen) {
   Check check{.id = "release_present",
               .title = "The release is there for every host",
               .why = "A host without the release cannot take it up half-way through.",
-              .action = fmt::format("Put the bundle of {} into the catalogue; `afloat releases list` shows what is there.", to)};
+              .action = fmt::format(
+                  "Put the bundle of {} into the catalogue; `afloat releases list` shows what is there.", to)};
   std::vector<std::string> without;
   for (const auto& host : seen.hosts) {
     const auto found = seen.host_releases.find(host);
@@ -196,10 +198,14 @@ Check balancer(const Observation& seen) {
 
 std::string_view to_string(CheckResult result) {
   switch (result) {
-    case CheckResult::pass: return "pass";
-    case CheckResult::warn: return "warn";
-    case CheckResult::fail: return "fail";
-    case CheckResult::unknown: break;
+    case CheckResult::pass:
+      return "pass";
+    case CheckResult::warn:
+      return "warn";
+    case CheckResult::fail:
+      return "fail";
+    case CheckResult::unknown:
+      break;
   }
   return "unknown";
 }

@@ -10,12 +10,12 @@ std::string_view to_string(CheckResult result);
 
 /// One question of "before you begin", with its answer for a person.
 struct Check {
-  std::string id;     ///< stable: "hop_allowed"
+  std::string id;  ///< stable: "hop_allowed"
   std::string title;
   CheckResult result = CheckResult::unknown;
-  std::string found{};  ///< what was found
-  std::string why;    ///< why it matters
-  std::string action{}; ///< what to do; "" when passed
+  std::string found{};      ///< what was found
+  std::string why;          ///< why it matters
+  std::string action{};     ///< what to do; "" when passed
   bool may_settle = false;  ///< waiting a few seconds may turn a fail into a pass
 };
 

@@ -15,27 +15,44 @@ namespace {
 /// What follows a step that is done, where that does not depend on what is seen. nullopt: choose a node.
 std::optional<StepKind> follower(const StepRecord& done) {
   switch (done.kind) {
-    case StepKind::preflight: return StepKind::distribute;
-    case StepKind::distribute: return StepKind::mode_on;
-    case StepKind::mode_on: return StepKind::expand;
-    case StepKind::ok_to_stop: return StepKind::drain;
-    case StepKind::drain: return StepKind::ok_to_stop_again;
-    case StepKind::ok_to_stop_again: return done.state == StepState::refused ? StepKind::undrain : StepKind::maint;
-    case StepKind::undrain: return StepKind::ok_to_stop;
-    case StepKind::maint: return StepKind::stop;
-    case StepKind::stop: return StepKind::switch_release;
-    case StepKind::switch_release: return StepKind::start;
-    case StepKind::start: return StepKind::await_active;
-    case StepKind::await_active: return StepKind::balance;
-    case StepKind::hold_before_finalize: return StepKind::finalize;
-    case StepKind::finalize: return StepKind::await_stable;
+    case StepKind::preflight:
+      return StepKind::distribute;
+    case StepKind::distribute:
+      return StepKind::mode_on;
+    case StepKind::mode_on:
+      return StepKind::expand;
+    case StepKind::ok_to_stop:
+      return StepKind::drain;
+    case StepKind::drain:
+      return StepKind::ok_to_stop_again;
+    case StepKind::ok_to_stop_again:
+      return done.state == StepState::refused ? StepKind::undrain : StepKind::maint;
+    case StepKind::undrain:
+      return StepKind::ok_to_stop;
+    case StepKind::maint:
+      return StepKind::stop;
+    case StepKind::stop:
+      return StepKind::switch_release;
+    case StepKind::switch_release:
+      return StepKind::start;
+    case StepKind::start:
+      return StepKind::await_active;
+    case StepKind::await_active:
+      return StepKind::balance;
+    case StepKind::hold_before_finalize:
+      return StepKind::finalize;
+    case StepKind::finalize:
+      return StepKind::await_stable;
     case StepKind::await_stable:
-    case StepKind::mode_off: return StepKind::verify;
-    case StepKind::verify: return StepKind::report;
+    case StepKind::mode_off:
+      return StepKind::verify;
+    case StepKind::verify:
+      return StepKind::report;
     case StepKind::expand:
     case StepKind::choose_node:
     case StepKind::balance:
-    case StepKind::report: break;
+    case StepKind::report:
+      break;
   }
   return std::nullopt;
 }
@@ -62,9 +79,12 @@ void close(StepRecord& step, StepState state, std::string detail, const Observat
 }
 
 std::string next_action(const Run& run) {
-  if (run.finalize_begun) return "When it is mended: `afloat upgrade resume`. There is no way back after finalize began.";
-  if (run.back) return fmt::format("When it is mended: `afloat upgrade resume` goes on with the way back to {}.", run.from);
-  return fmt::format("When it is mended: `afloat upgrade resume`; or `afloat upgrade cancel` to go back to {}.", run.from);
+  if (run.finalize_begun)
+    return "When it is mended: `afloat upgrade resume`. There is no way back after finalize began.";
+  if (run.back)
+    return fmt::format("When it is mended: `afloat upgrade resume` goes on with the way back to {}.", run.from);
+  return fmt::format("When it is mended: `afloat upgrade resume`; or `afloat upgrade cancel` to go back to {}.",
+                     run.from);
 }
 
 Decision pause(Run run, const std::string& why, const Observation& seen) {
@@ -169,19 +189,23 @@ Decision drive(Run run, const Observation& seen) {
       open_chosen(run, choice);
       return {.run = std::move(run), .record = true};
     }
-    if (seen.now_ms - step.attempt_at_ms > deadline_of(step.kind, run.options)) return pause(std::move(run), choice.waiting, seen);
+    if (seen.now_ms - step.attempt_at_ms > deadline_of(step.kind, run.options))
+      return pause(std::move(run), choice.waiting, seen);
     return {.run = std::move(run), .waiting = choice.waiting};
   }
 
   auto view = look(run, step, seen);
-  if (view.goal == Goal::reached || view.goal == Goal::refused) return finish(std::move(run), step, std::move(view), seen);
+  if (view.goal == Goal::reached || view.goal == Goal::refused)
+    return finish(std::move(run), step, std::move(view), seen);
   if (view.goal == Goal::impossible) return pause(std::move(run), view.detail, seen);
 
   const auto& error = seen.act.error;
   if (error && !passing(error->kind())) return pause(std::move(run), error->message(), seen);
   const auto deadline = deadline_of(step.kind, run.options);
   if (deadline > 0 && seen.now_ms - step.attempt_at_ms > deadline)
-    return pause(std::move(run), fmt::format("not reached within {} s: {}", deadline / 1000, error ? error->message() : view.detail), seen);
+    return pause(std::move(run),
+                 fmt::format("not reached within {} s: {}", deadline / 1000, error ? error->message() : view.detail),
+                 seen);
 
   const bool again = error ? seen.now_ms - seen.act.tried_at_ms >= 200 : view.act_again;
   Decision decision{.run = std::move(run), .waiting = error ? error->message() : view.detail};
@@ -195,25 +219,35 @@ std::int64_t deadline_of(StepKind kind, const Options& options) {
   switch (kind) {
     case StepKind::preflight:
     case StepKind::maint:
-    case StepKind::ok_to_stop_again: return 10'000;
-    case StepKind::distribute: return 300'000;
-    case StepKind::expand: return 600'000;
-    case StepKind::ok_to_stop: return options.ok_to_stop_deadline_ms;
-    case StepKind::drain: return options.drain_deadline_ms;
-    case StepKind::await_active: return options.active_deadline_ms;
+    case StepKind::ok_to_stop_again:
+      return 10'000;
+    case StepKind::distribute:
+      return 300'000;
+    case StepKind::expand:
+      return 600'000;
+    case StepKind::ok_to_stop:
+      return options.ok_to_stop_deadline_ms;
+    case StepKind::drain:
+      return options.drain_deadline_ms;
+    case StepKind::await_active:
+      return options.active_deadline_ms;
     case StepKind::choose_node:
     case StepKind::undrain:
     case StepKind::stop:
-    case StepKind::balance: return 60'000;
-    case StepKind::await_stable: return 900'000;
-    case StepKind::hold_before_finalize: return 0;
+    case StepKind::balance:
+      return 60'000;
+    case StepKind::await_stable:
+      return 900'000;
+    case StepKind::hold_before_finalize:
+      return 0;
     case StepKind::mode_on:
     case StepKind::switch_release:
     case StepKind::start:
     case StepKind::finalize:
     case StepKind::mode_off:
     case StepKind::verify:
-    case StepKind::report: break;
+    case StepKind::report:
+      break;
   }
   return 30'000;
 }
@@ -321,18 +355,21 @@ std::vector<StepRecord> plan(const Run& run, const Observation& seen) {
     step.node = std::move(node);
     steps.push_back(std::move(step));
   };
-  for (const auto kind : {StepKind::preflight, StepKind::distribute, StepKind::mode_on, StepKind::expand}) add(kind, "");
+  for (const auto kind : {StepKind::preflight, StepKind::distribute, StepKind::mode_on, StepKind::expand})
+    add(kind, "");
   std::vector<cluster::Member> members;
   if (seen.cluster) members = seen.cluster->members;
   std::ranges::sort(members, [](const auto& a, const auto& b) {
     return std::tie(a.tasks_running, a.active_users, a.name) < std::tie(b.tasks_running, b.active_users, b.name);
   });
   for (const auto& member : members)
-    for (const auto kind : {StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint, StepKind::stop,
-                            StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::balance})
+    for (const auto kind :
+         {StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint, StepKind::stop,
+          StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::balance})
       add(kind, member.name);
   if (run.options.hold_before_finalize) add(StepKind::hold_before_finalize, "");
-  for (const auto kind : {StepKind::finalize, StepKind::await_stable, StepKind::verify, StepKind::report}) add(kind, "");
+  for (const auto kind : {StepKind::finalize, StepKind::await_stable, StepKind::verify, StepKind::report})
+    add(kind, "");
   return steps;
 }
 

@@ -38,17 +38,17 @@ Needs needs(const Run& run);
 struct Act {
   StepKind kind = StepKind::preflight;
   std::string node;
-  std::string version;  ///< that nodes are brought to
-  std::vector<std::string> hosts{};  ///< distribute: those that lack the release
-  bool retry_tasks = false;        ///< await_stable after a failed task and a resume
+  std::string version;                   ///< that nodes are brought to
+  std::vector<std::string> hosts{};      ///< distribute: those that lack the release
+  bool retry_tasks = false;              ///< await_stable after a failed task and a resume
   std::optional<std::string> process{};  ///< stop: incarnation of the process that is meant
 };
 
 struct Decision {
-  Run run;               ///< to be recorded first when `record` is set
+  Run run;  ///< to be recorded first when `record` is set
   bool record = false;
   std::optional<Act> act{};
-  std::string waiting{}; ///< for a person; "" when nothing is awaited
+  std::string waiting{};  ///< for a person; "" when nothing is awaited
 };
 
 /// Pure. One decision at a time; call again with a new observation after carrying it out.

@@ -16,13 +16,32 @@ TEST(RolloutStep, HappyPath) {
   world.go();
   EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
   world.expect_whole_on("1.1.0");
-  const std::vector<std::string> expected{
-      "preflight", "distribute", "mode_on", "expand",
-      "ok_to_stop node2", "drain node2", "ok_to_stop_again node2", "maint node2", "stop node2", "switch node2",
-      "start node2", "await_active node2", "balance node2",
-      "ok_to_stop node1", "drain node1", "ok_to_stop_again node1", "maint node1", "stop node1", "switch node1",
-      "start node1", "await_active node1", "balance node1",
-      "finalize", "await_stable", "verify", "report"};
+  const std::vector<std::string> expected{"preflight",
+                                          "distribute",
+                                          "mode_on",
+                                          "expand",
+                                          "ok_to_stop node2",
+                                          "drain node2",
+                                          "ok_to_stop_again node2",
+                                          "maint node2",
+                                          "stop node2",
+                                          "switch node2",
+                                          "start node2",
+                                          "await_active node2",
+                                          "balance node2",
+                                          "ok_to_stop node1",
+                                          "drain node1",
+                                          "ok_to_stop_again node1",
+                                          "maint node1",
+                                          "stop node1",
+                                          "switch node1",
+                                          "start node1",
+                                          "await_active node1",
+                                          "balance node1",
+                                          "finalize",
+                                          "await_stable",
+                                          "verify",
+                                          "report"};
   EXPECT_EQ(world.names(), expected);
   EXPECT_FALSE(world.taken_out_twice);
   for (const auto& step : world.run.steps)
@@ -185,8 +204,7 @@ constexpr auto refusals = std::to_array<RefusalCase>({
        w.state.original_build = w.state.cluster_build;
      },
      "No other upgrade"},
-    {"a member is down",
-     [](World& w) { w.nodes[1].running = false; }, "node2 is OFFLINE"},
+    {"a member is down", [](World& w) { w.nodes[1].running = false; }, "node2 is OFFLINE"},
     {"the balancer has a node down", [](World& w) { w.nodes[2].traffic = "DOWN"; }, "node3 is DOWN"},
 });
 
@@ -226,7 +244,8 @@ TEST(RolloutStep, ARefusedApproveLeavesTheWayBackOpen) {
   World world;
   while (!world.run.open_step() || world.run.open_step()->kind != StepKind::finalize) world.turn();
   EXPECT_TRUE(world.run.finalize_begun);
-  world.act = {.tried = true, .error = Error(ErrorKind::failed_precondition, "node2 is OFFLINE"), .tried_at_ms = world.now};
+  world.act = {
+      .tried = true, .error = Error(ErrorKind::failed_precondition, "node2 is OFFLINE"), .tried_at_ms = world.now};
   world.turn();
   ASSERT_EQ(world.run.state, RunState::paused);
   EXPECT_FALSE(world.run.finalize_begun);

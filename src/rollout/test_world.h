@@ -87,10 +87,12 @@ struct World {
     if (needs.all_hosts) seen.host_releases["host1"] = releases;
     for (const auto& n : nodes) {
       if (needs.all_hosts || needs.process == n.name)
-        seen.nodes[n.name].process = ProcessView{n.link, n.running, n.wanted, "pid", n.exit_code, n.restarts, "log line"};
+        seen.nodes[n.name].process =
+            ProcessView{n.link, n.running, n.wanted, "pid", n.exit_code, n.restarts, "log line"};
       if (needs.all_balancers || needs.balancer == n.name)
         seen.nodes[n.name].balancer = BalancerView{n.traffic, 0, 100, 100};
-      if (needs.drain == n.name && n.running) seen.nodes[n.name].drain = DrainView{n.state == NodeState::DRAINING, 0, 0, 0, {}};
+      if (needs.drain == n.name && n.running)
+        seen.nodes[n.name].drain = DrainView{n.state == NodeState::DRAINING, 0, 0, 0, {}};
       if (needs.ready == n.name) seen.nodes[n.name].ready = n.running && n.state == NodeState::ACTIVE;
     }
     return seen;
@@ -98,15 +100,21 @@ struct World {
 
   void perform(const Act& a) {
     switch (a.kind) {
-      case StepKind::distribute: releases.push_back(a.version); break;
+      case StepKind::distribute:
+        releases.push_back(a.version);
+        break;
       case StepKind::mode_on:
         state.mode = Mode::on;
         state.original_build = state.cluster_build;
         state.target_build = run.to_build;
         state.run_id = run.id;
         break;
-      case StepKind::expand: state.expand_done = true; break;
-      case StepKind::finalize: state.finalize_requested_ms = now; break;
+      case StepKind::expand:
+        state.expand_done = true;
+        break;
+      case StepKind::finalize:
+        state.finalize_requested_ms = now;
+        break;
       case StepKind::mode_off:
         state.mode = Mode::off;
         state.run_id.reset();
@@ -115,10 +123,13 @@ struct World {
         node(a.node).traffic = "DRAIN";
         node(a.node).state = NodeState::DRAINING;
         break;
-      case StepKind::maint: node(a.node).traffic = "MAINT"; break;
+      case StepKind::maint:
+        node(a.node).traffic = "MAINT";
+        break;
       case StepKind::stop: {
         auto& n = node(a.node);
-        const auto away = std::ranges::count_if(nodes, [&](const Node& o) { return o.name != n.name && o.traffic != "UP" && !o.broken_release; });
+        const auto away = std::ranges::count_if(
+            nodes, [&](const Node& o) { return o.name != n.name && o.traffic != "UP" && !o.broken_release; });
         taken_out_twice = taken_out_twice || away > 0;
         EXPECT_NE(n.traffic, "UP") << "stopped under traffic";
         n.running = n.wanted = false;
@@ -148,7 +159,8 @@ struct World {
         node(a.node).traffic = "UP";
         node(a.node).state = NodeState::ACTIVE;
         break;
-      default: break;
+      default:
+        break;
     }
     // Nodes finish by themselves.
     if (state.finalize_requested_ms) {
@@ -201,7 +213,8 @@ struct World {
 
   std::vector<std::string> names() const {
     std::vector<std::string> out;
-    for (const auto& step : run.steps) out.push_back(std::string(to_string(step.kind)) + (step.node.empty() ? "" : " " + step.node));
+    for (const auto& step : run.steps)
+      out.push_back(std::string(to_string(step.kind)) + (step.node.empty() ? "" : " " + step.node));
     return out;
   }
 

@@ -125,11 +125,10 @@ class StoredAuth final : public Auth {
     if (!identity) co_return std::unexpected(identity.error());
     const auto id = random_hex(32);
     const auto csrf = random_hex(16);
-    auto made = co_await with_gates<void>(
-        state->with.gates, state->with.refresh_gates, deadline, [&](Gates gates) {
-          return store::create_session(state->with.database, gates, digest(id), identity->user_id, csrf,
-                                       session_lifetime, deadline);
-        });
+    auto made = co_await with_gates<void>(state->with.gates, state->with.refresh_gates, deadline, [&](Gates gates) {
+      return store::create_session(state->with.database, gates, digest(id), identity->user_id, csrf, session_lifetime,
+                                   deadline);
+    });
     if (!made) co_return std::unexpected(made.error());
     co_return cookie(id, session_lifetime);
   }
@@ -223,10 +222,9 @@ class StoredAuth final : public Auth {
   static Async<void> touch(std::shared_ptr<State> state, std::string id_hash) {
     const auto deadline = state->with.clock.steady_now() + seconds(5);
     // Not noted is no harm: the next request tries again.
-    [[maybe_unused]] auto done =
-        co_await with_gates<void>(state->with.gates, state->with.refresh_gates, deadline, [&](Gates gates) {
-          return store::touch_session(state->with.database, gates, id_hash, deadline);
-        });
+    [[maybe_unused]] auto done = co_await with_gates<void>(
+        state->with.gates, state->with.refresh_gates, deadline,
+        [&](Gates gates) { return store::touch_session(state->with.database, gates, id_hash, deadline); });
     state->touching.erase(id_hash);
   }
 
@@ -278,8 +276,8 @@ class StoredAuth final : public Auth {
     co_return identity_of(**user, Identity::Via::token);
   }
 
-  static Task<Identity> verify(std::shared_ptr<State> state, std::string name, std::string password,
-                               std::string remote, Deadline deadline) {
+  static Task<Identity> verify(std::shared_ptr<State> state, std::string name, std::string password, std::string remote,
+                               Deadline deadline) {
     const auto who = to_lower(name) + '\n' + remote;
     auto& shared = *state->with.shared;
     if (shared.blocked(who, state->with.clock.steady_now()))

@@ -183,8 +183,7 @@ class StoredLongTasks final : public LongTasks {
     auto rows = co_await state_->with.database.read({sql, {start, limit}}, deadline);
     if (!rows) co_return std::unexpected(rows.error());
     std::vector<std::string> tasks;
-    for (std::size_t row = 0; row < rows->size(); ++row)
-      tasks.push_back(boost::json::serialize(described(*rows, row)));
+    for (std::size_t row = 0; row < rows->size(); ++row) tasks.push_back(boost::json::serialize(described(*rows, row)));
     co_return tasks;
   }
 
@@ -202,9 +201,10 @@ std::unique_ptr<LongTasks> make_long_tasks(LongTaskDependencies dependencies) {
 
 Task<void> fail_unfinished_tasks(Database& database, Gates gates, std::string node, Deadline deadline) {
   std::vector<Statement> statements;
-  statements.push_back({"update long_task set state = 'failed', message = 'the node stopped', updated_at = now(),"
-                        " ended_at = now() where node = $1 and state = 'running'",
-                        {std::move(node)}});
+  statements.push_back(
+      {"update long_task set state = 'failed', message = 'the node stopped', updated_at = now(),"
+       " ended_at = now() where node = $1 and state = 'running'",
+       {std::move(node)}});
   auto done = co_await database.write(gates, std::move(statements), {}, deadline);
   if (!done) co_return std::unexpected(done.error());
   co_return Result<void>();

@@ -70,8 +70,9 @@ select raised.id, raised.version, stored.digest, $3::bigint, $4, $5, $6::bigint 
 returning attachment_id)";
 
 Statement upload_statement(const UploadedFile& file, bool may_update) {
-  return {upload_sql,
-          {file.page_id, file.file_name, file.digest, file.size, file.media_type, file.comment, file.author, may_update}};
+  return {
+      upload_sql,
+      {file.page_id, file.file_name, file.digest, file.size, file.media_type, file.comment, file.author, may_update}};
 }
 
 Error no_such_attachment(std::int64_t id) {
@@ -133,10 +134,11 @@ Task<Attachment> upload_attachment(Database& database, Gates gates, UploadedFile
       {"select id from page where id = $1::bigint and status = 'current'", {file.page_id}}, deadline);
   if (!page) co_return std::unexpected(page.error());
   if (page->empty()) co_return std::unexpected(no_such_page(file.page_id));
-  co_return fail(ErrorKind::invalid_argument,
-                 fmt::format("Cannot add a new attachment with same file name as an existing attachment: {}. Send a new "
-                             "version of it, or rename the file.",
-                             file.file_name));
+  co_return fail(
+      ErrorKind::invalid_argument,
+      fmt::format("Cannot add a new attachment with same file name as an existing attachment: {}. Send a new "
+                  "version of it, or rename the file.",
+                  file.file_name));
 }
 
 Task<void> upload_attachments(Database& database, Gates gates, std::vector<UploadedFile> files, Deadline deadline) {

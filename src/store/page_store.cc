@@ -98,8 +98,8 @@ select created.id, 1 from created)";
 
 Statement create_statement(Gates /*gates*/, const NewPage& page, std::size_t text_limit) {
   return {create_sql,
-          {page.id, page.space_key, page.parent_id, std::string(trim(page.title)), page.body, page.message,
-           page.author, searched_text(page.body, text_limit)}};
+          {page.id, page.space_key, page.parent_id, std::string(trim(page.title)), page.body, page.message, page.author,
+           searched_text(page.body, text_limit)}};
 }
 
 // Nothing is written unless the page is at the expected version: no row comes back then.
@@ -179,7 +179,8 @@ std::vector<Database::Change> created_changes(const std::vector<NewPage>& pages)
 }
 
 Task<Error> explain_missing_place(Database& database, NewPage page, Deadline deadline) {
-  auto space = co_await database.read({"select id from space where lower(key) = lower($1)", {page.space_key}}, deadline);
+  auto space =
+      co_await database.read({"select id from space where lower(key) = lower($1)", {page.space_key}}, deadline);
   if (!space) co_return std::unexpected(space.error());
   if (space->empty())
     co_return Error(ErrorKind::not_found, fmt::format("There is no space with the key {}.", page.space_key));
@@ -241,8 +242,7 @@ Task<PageVersion> read_version(Database& database, Gates /*gates*/, std::int64_t
       version_columns);
   auto rows = co_await database.read({sql, {page_id, number}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
-  if (rows->empty())
-    co_return fail(ErrorKind::not_found, fmt::format("Page {} has no version {}.", page_id, number));
+  if (rows->empty()) co_return fail(ErrorKind::not_found, fmt::format("Page {} has no version {}.", page_id, number));
   auto version = version_from(*rows, 0);
   version.body = rows->text(0, 6);
   co_return version;
@@ -329,10 +329,11 @@ Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadli
   if (!head) co_return std::unexpected(head.error());
   if (head->empty() || head->text(0, 1) != "current") co_return std::unexpected(no_such_page(page.id));
   const auto stale = [&page](std::int64_t current) {
-    return Error(ErrorKind::conflict,
-                 fmt::format("Version must be incremented on update. Page {} is at version {}, and this change was made "
-                             "from version {}: read the page again and redo the change.",
-                             page.id, current, page.expected_version));
+    return Error(
+        ErrorKind::conflict,
+        fmt::format("Version must be incremented on update. Page {} is at version {}, and this change was made "
+                    "from version {}: read the page again and redo the change.",
+                    page.id, current, page.expected_version));
   };
   if (head->number(0, 0) != page.expected_version) co_return std::unexpected(stale(head->number(0, 0)));
   const auto parent = optional_number(*head, 0, 3);
@@ -343,8 +344,13 @@ Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadli
   for (const auto text_limit : {searched_bytes, searched_bytes_at_least}) {
     std::vector<Statement> statements(1);
     statements[0].sql = moves ? save_and_move_sql : save_sql;
-    statements[0].args = {page.id,      page.expected_version, page.title, page.body,
-                          page.message, page.author,           searched_text(page.body, text_limit)};
+    statements[0].args = {page.id,
+                          page.expected_version,
+                          page.title,
+                          page.body,
+                          page.message,
+                          page.author,
+                          searched_text(page.body, text_limit)};
     if (moves) statements[0].args.emplace_back(page.parent_id);
     auto results = co_await database.write(gates, std::move(statements), changes, deadline);
     if (results) {

@@ -13,7 +13,7 @@
 namespace afloat::store {
 
 struct UserName {
-  std::string name;       ///< "" for a user who is no longer there
+  std::string name;  ///< "" for a user who is no longer there
   std::string full_name;
 };
 struct Ancestor {
@@ -43,8 +43,8 @@ struct PageSummary {
   std::int64_t updated_at_ms = 0;
 };
 struct Page : PageSummary {
-  std::string body;     ///< storage format
-  std::string message;  ///< of this version
+  std::string body;                 ///< storage format
+  std::string message;              ///< of this version
   std::vector<Ancestor> ancestors;  ///< from the top down, without the page itself
   std::vector<Label> labels;
 };
@@ -58,7 +58,7 @@ struct PageVersion {
 };
 
 struct NewPage {
-  std::optional<std::int64_t> id;         ///< one of reserve_page_ids(), else chosen by the database
+  std::optional<std::int64_t> id;  ///< one of reserve_page_ids(), else chosen by the database
   std::string space_key;
   std::optional<std::int64_t> parent_id;  ///< nullopt: the space's home page
   std::string title;

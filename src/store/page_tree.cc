@@ -78,8 +78,9 @@ Task<std::vector<PageSummary>> list_recent(Database& database, std::string space
 
 Task<std::vector<PageSummary>> list_pages(Database& database, std::string space_key, std::string title,
                                           std::string status, int start, int limit, Deadline deadline) {
-  static const std::string by_id = fmt::format(
-      "select {} from {} where p.status = $1 order by p.id offset $2::bigint limit $3::bigint", page_columns, page_tables);
+  static const std::string by_id =
+      fmt::format("select {} from {} where p.status = $1 order by p.id offset $2::bigint limit $3::bigint",
+                  page_columns, page_tables);
   static const std::string by_space = fmt::format(
       "select {} from {} where p.space_id = (select k.id from space k where lower(k.key) = lower($4))"
       " and p.status = $1 order by p.id offset $2::bigint limit $3::bigint",
@@ -161,8 +162,9 @@ Task<void> restore_page(Database& database, Gates gates, std::int64_t id, std::i
 }
 
 Task<void> purge_page(Database& database, Gates gates, std::int64_t id, Deadline deadline) {
-  auto done = co_await change_tree(
-      database, gates, {"delete from page where id = $1::bigint and status = 'trashed' returning id", {id}}, id, deadline);
+  auto done = co_await change_tree(database, gates,
+                                   {"delete from page where id = $1::bigint and status = 'trashed' returning id", {id}},
+                                   id, deadline);
   if (!done) co_return std::unexpected(done.error());
   if (!*done) co_return fail(ErrorKind::not_found, fmt::format("There is no page {} in the trash.", id));
   co_return Result<void>();
@@ -221,13 +223,13 @@ Task<std::vector<Label>> add_labels(Database& database, Gates gates, std::int64_
   boost::json::array wanted;
   for (const auto& label : labels) wanted.push_back({{"p", label.prefix}, {"n", label.name}});
   std::vector<Statement> statements;
-  statements.push_back({"insert into label (page_id, prefix, name)"
-                        " select p.id, w.p, w.n from page p, jsonb_to_recordset($2::jsonb) as w(p text, n text)"
-                        " where p.id = $1::bigint and p.status = 'current' on conflict do nothing",
-                        {page_id, boost::json::serialize(wanted)}});
-  statements.push_back({"select p.id from page p where p.id = $1::bigint and p.status = 'current'", {page_id}});
   statements.push_back(
-      {"select prefix, name from label where page_id = $1::bigint order by name, prefix", {page_id}});
+      {"insert into label (page_id, prefix, name)"
+       " select p.id, w.p, w.n from page p, jsonb_to_recordset($2::jsonb) as w(p text, n text)"
+       " where p.id = $1::bigint and p.status = 'current' on conflict do nothing",
+       {page_id, boost::json::serialize(wanted)}});
+  statements.push_back({"select p.id from page p where p.id = $1::bigint and p.status = 'current'", {page_id}});
+  statements.push_back({"select prefix, name from label where page_id = $1::bigint order by name, prefix", {page_id}});
   auto done = co_await database.write(gates, std::move(statements), {{"page", std::to_string(page_id)}}, deadline);
   if (!done && done.error().code() == "COMMITTED") co_return co_await list_labels(database, page_id, deadline);
   if (!done) co_return std::unexpected(done.error());

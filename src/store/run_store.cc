@@ -11,14 +11,14 @@ using rollout::Run;
 using rollout::StepRecord;
 
 // One list of columns, in the order in which run_from() reads them.
-#define AFLOAT_RUN_COLUMNS                                                                                           \
+#define AFLOAT_RUN_COLUMNS                                                                                          \
   "id, from_version, to_version, state, turned_back, cancel_requested, resume_requested, finalize_begun, outcome, " \
-  "reason, actor, options, current, message, evidence, checks, "                                                     \
-  "(extract(epoch from started_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, "                 \
+  "reason, actor, options, current, message, evidence, checks, "                                                    \
+  "(extract(epoch from started_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, "                \
   "(extract(epoch from mode_on_at) * 1000)::bigint, (extract(epoch from stable_at) * 1000)::bigint, journal_build"
 
-#define AFLOAT_STEP_COLUMNS                                                                              \
-  "seq, kind, node, back, state, attempt, (extract(epoch from started_at) * 1000)::bigint, "             \
+#define AFLOAT_STEP_COLUMNS                                                                  \
+  "seq, kind, node, back, state, attempt, (extract(epoch from started_at) * 1000)::bigint, " \
   "(extract(epoch from attempt_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, detail, metric_ms"
 
 int build_of(const std::string& text) {
@@ -77,7 +77,8 @@ std::optional<StepRecord> step_from(const Rows& rows, std::size_t row) {
 Value time_or_null(std::int64_t ms) { return ms > 0 ? Value(ms) : Value(std::nullopt); }
 
 Error no_such_run(std::int64_t id) {
-  return Error(ErrorKind::not_found, fmt::format("There is no upgrade run {}; `afloat upgrade status` shows the latest.", id));
+  return Error(ErrorKind::not_found,
+               fmt::format("There is no upgrade run {}; `afloat upgrade status` shows the latest.", id));
 }
 
 class SqlRunStore final : public RunStore {
@@ -93,23 +94,22 @@ class SqlRunStore final : public RunStore {
   }
 
   Task<void> request_cancel(std::int64_t id, std::string actor, Deadline deadline) override {
-    return set_flag(
-        {"update upgrade_run set cancel_requested = true, changed = nextval('upgrade_change') "
-         "where id = $1::bigint and ended_at is null and not finalize_begun returning id",
-         {id}},
-        id, "cancelled", std::move(actor), deadline);
+    return set_flag({"update upgrade_run set cancel_requested = true, changed = nextval('upgrade_change') "
+                     "where id = $1::bigint and ended_at is null and not finalize_begun returning id",
+                     {id}},
+                    id, "cancelled", std::move(actor), deadline);
   }
 
   Task<void> request_resume(std::int64_t id, std::string actor, Deadline deadline) override {
-    return set_flag(
-        {"update upgrade_run set resume_requested = true, changed = nextval('upgrade_change') "
-         "where id = $1::bigint and ended_at is null and state = 'paused' returning id",
-         {id}},
-        id, "resumed", std::move(actor), deadline);
+    return set_flag({"update upgrade_run set resume_requested = true, changed = nextval('upgrade_change') "
+                     "where id = $1::bigint and ended_at is null and state = 'paused' returning id",
+                     {id}},
+                    id, "resumed", std::move(actor), deadline);
   }
 
   Task<Run> load(std::int64_t id, Deadline deadline) override {
-    auto rows = co_await database_.read({"select " AFLOAT_RUN_COLUMNS " from upgrade_run where id = $1::bigint", {id}}, deadline);
+    auto rows = co_await database_.read({"select " AFLOAT_RUN_COLUMNS " from upgrade_run where id = $1::bigint", {id}},
+                                        deadline);
     if (!rows) co_return std::unexpected(rows.error());
     if (rows->empty()) co_return std::unexpected(no_such_run(id));
     co_return co_await with_steps(run_from(*rows, 0), deadline);
@@ -133,11 +133,11 @@ class SqlRunStore final : public RunStore {
 
   Task<std::vector<std::pair<std::int64_t, StepRecord>>> changes(std::int64_t id, std::int64_t after,
                                                                  Deadline deadline) override {
-    auto rows = co_await database_.read({"select " AFLOAT_STEP_COLUMNS
-                                         ", changed from upgrade_step where run_id = $1::bigint and changed > $2::bigint "
-                                         "order by changed",
-                                         {id, after}},
-                                        deadline);
+    auto rows = co_await database_.read(
+        {"select " AFLOAT_STEP_COLUMNS ", changed from upgrade_step where run_id = $1::bigint and changed > $2::bigint "
+         "order by changed",
+         {id, after}},
+        deadline);
     if (!rows) co_return std::unexpected(rows.error());
     std::vector<std::pair<std::int64_t, StepRecord>> steps;
     for (std::size_t row = 0; row < rows->size(); ++row)
@@ -153,7 +153,8 @@ class SqlRunStore final : public RunStore {
   }
 
   Task<std::optional<Run>> active(Deadline deadline) override {
-    auto rows = co_await database_.read({"select " AFLOAT_RUN_COLUMNS " from upgrade_run where ended_at is null", {}}, deadline);
+    auto rows = co_await database_.read({"select " AFLOAT_RUN_COLUMNS " from upgrade_run where ended_at is null", {}},
+                                        deadline);
     if (!rows) co_return std::unexpected(rows.error());
     if (rows->empty()) co_return std::optional<Run>();
     auto run = co_await with_steps(run_from(*rows, 0), deadline);
@@ -216,7 +217,8 @@ class SqlRunStore final : public RunStore {
   }
 
   Task<std::int64_t> database_time(Deadline deadline) override {
-    auto rows = co_await database_.read({"select (extract(epoch from clock_timestamp()) * 1000)::bigint", {}}, deadline);
+    auto rows =
+        co_await database_.read({"select (extract(epoch from clock_timestamp()) * 1000)::bigint", {}}, deadline);
     if (!rows) co_return std::unexpected(rows.error());
     co_return rows->number(0, 0);
   }
@@ -229,14 +231,16 @@ class SqlRunStore final : public RunStore {
 
  private:
   static Statement fence(const LeaderLease& lead) {
-    return {"update conductor_lease set renewed = clock_timestamp(), lease_until = clock_timestamp() + interval '5 s' "
-            "where epoch = $1::bigint and holder = $2 returning epoch",
-            {lead.epoch, lead.holder}};
+    return {
+        "update conductor_lease set renewed = clock_timestamp(), lease_until = clock_timestamp() + interval '5 s' "
+        "where epoch = $1::bigint and holder = $2 returning epoch",
+        {lead.epoch, lead.holder}};
   }
   static Error lost(const LeaderLease& lead) {
-    return Error(ErrorKind::failed_precondition,
-                 fmt::format("epoch {} of {} no longer leads: another conductor has taken over", lead.epoch, lead.holder),
-                 lead_lost);
+    return Error(
+        ErrorKind::failed_precondition,
+        fmt::format("epoch {} of {} no longer leads: another conductor has taken over", lead.epoch, lead.holder),
+        lead_lost);
   }
 
   /// One statement on a control table.
@@ -258,8 +262,10 @@ class SqlRunStore final : public RunStore {
     auto state = co_await t->run({"select cluster_version from cluster_state", {}});
     if (!state) co_return std::unexpected(state.error());
     if (state->empty())
-      co_return fail(ErrorKind::failed_precondition, "This site has not been started yet: there is nothing to upgrade.");
-    auto active = co_await t->run({"select id, from_version, to_version, state from upgrade_run where ended_at is null", {}});
+      co_return fail(ErrorKind::failed_precondition,
+                     "This site has not been started yet: there is nothing to upgrade.");
+    auto active =
+        co_await t->run({"select id, from_version, to_version, state from upgrade_run where ended_at is null", {}});
     if (!active) co_return std::unexpected(active.error());
     if (!active->empty())
       co_return fail(ErrorKind::conflict,
@@ -278,7 +284,8 @@ class SqlRunStore final : public RunStore {
     co_return Result<void>{};
   }
 
-  Task<void> set_flag(Statement statement, std::int64_t id, std::string_view what, std::string actor, Deadline deadline) {
+  Task<void> set_flag(Statement statement, std::int64_t id, std::string_view what, std::string actor,
+                      Deadline deadline) {
     Rows rows;
     auto done = co_await control(std::move(statement), rows, deadline);
     if (!done) co_return std::unexpected(done.error());
@@ -289,10 +296,11 @@ class SqlRunStore final : public RunStore {
       co_return fail(ErrorKind::failed_precondition,
                      fmt::format("Upgrade run {} has ended ({}): it cannot be {}.", id, run->outcome, what));
     if (what == "cancelled")
-      co_return fail(ErrorKind::failed_precondition,
-                     fmt::format("Upgrade run {} has begun to finalize: {} nodes can no longer write, so there is no way "
-                                 "back. Let it end: `afloat upgrade status --watch`.",
-                                 id, run->from));
+      co_return fail(
+          ErrorKind::failed_precondition,
+          fmt::format("Upgrade run {} has begun to finalize: {} nodes can no longer write, so there is no way "
+                      "back. Let it end: `afloat upgrade status --watch`.",
+                      id, run->from));
     co_return fail(ErrorKind::failed_precondition,
                    fmt::format("Upgrade run {} is {}, not paused: there is nothing to resume, {}.", id,
                                rollout::to_string(run->state), actor));
@@ -300,7 +308,8 @@ class SqlRunStore final : public RunStore {
 
   Task<Run> with_steps(Run run, Deadline deadline) {
     auto rows = co_await database_.read(
-        {"select " AFLOAT_STEP_COLUMNS " from upgrade_step where run_id = $1::bigint order by seq", {run.id}}, deadline);
+        {"select " AFLOAT_STEP_COLUMNS " from upgrade_step where run_id = $1::bigint order by seq", {run.id}},
+        deadline);
     if (!rows) co_return std::unexpected(rows.error());
     for (std::size_t row = 0; row < rows->size(); ++row)
       if (auto step = step_from(*rows, row)) run.steps.push_back(std::move(*step));
@@ -340,7 +349,8 @@ class SqlRunStore final : public RunStore {
     }
     if (run->ended()) {
       auto hop = co_await t->run(
-          {"update upgrade_hop set ended_at = clock_timestamp() where run_id = $1::bigint and ended_at is null", {run->id}});
+          {"update upgrade_hop set ended_at = clock_timestamp() where run_id = $1::bigint and ended_at is null",
+           {run->id}});
       if (!hop) co_return std::unexpected(hop.error());
     }
     co_return Result<void>{};
@@ -349,21 +359,24 @@ class SqlRunStore final : public RunStore {
   Task<StepRecord> write_step(Transaction* t, std::int64_t run_id, StepRecord step) {
     Statement statement;
     if (step.seq == 0) {
-      statement = {"insert into upgrade_step (run_id, kind, node, back, state, attempt, detail, metric_ms) "
-                   "values ($1::bigint, $2, $3, $4::boolean, $5, $6::int, $7, $8::bigint) returning " AFLOAT_STEP_COLUMNS,
-                   {run_id, rollout::to_string(step.kind), step.node, step.back, rollout::to_string(step.state),
-                    step.attempt, step.detail, step.metric_ms}};
+      statement = {
+          "insert into upgrade_step (run_id, kind, node, back, state, attempt, detail, metric_ms) "
+          "values ($1::bigint, $2, $3, $4::boolean, $5, $6::int, $7, $8::bigint) returning " AFLOAT_STEP_COLUMNS,
+          {run_id, rollout::to_string(step.kind), step.node, step.back, rollout::to_string(step.state), step.attempt,
+           step.detail, step.metric_ms}};
     } else {
-      statement = {"update upgrade_step set state = $2, attempt = $3::int, detail = $4, metric_ms = $5::bigint, "
-                   "attempt_at = case when attempt <> $3::int then clock_timestamp() else attempt_at end, "
-                   "ended_at = case when $6::boolean then null else coalesce(ended_at, clock_timestamp()) end, "
-                   "changed = nextval('upgrade_change') where seq = $1::bigint returning " AFLOAT_STEP_COLUMNS,
-                   {step.seq, rollout::to_string(step.state), step.attempt, step.detail, step.metric_ms, step.open()}};
+      statement = {
+          "update upgrade_step set state = $2, attempt = $3::int, detail = $4, metric_ms = $5::bigint, "
+          "attempt_at = case when attempt <> $3::int then clock_timestamp() else attempt_at end, "
+          "ended_at = case when $6::boolean then null else coalesce(ended_at, clock_timestamp()) end, "
+          "changed = nextval('upgrade_change') where seq = $1::bigint returning " AFLOAT_STEP_COLUMNS,
+          {step.seq, rollout::to_string(step.state), step.attempt, step.detail, step.metric_ms, step.open()}};
     }
     auto rows = co_await t->run(std::move(statement));
     if (!rows) co_return std::unexpected(rows.error());
     auto written = rows->empty() ? std::nullopt : step_from(*rows, 0);
-    if (!written) co_return fail(ErrorKind::internal, fmt::format("step {} of run {} is gone from the journal", step.seq, run_id));
+    if (!written)
+      co_return fail(ErrorKind::internal, fmt::format("step {} of run {} is gone from the journal", step.seq, run_id));
     co_return std::move(*written);
   }
 

@@ -27,7 +27,7 @@ constexpr auto statements = std::to_array<std::string_view>({
          expires_at timestamptz not null,
          last_seen timestamptz not null default now(),
          data jsonb not null default '{}'))",
-    "create index session_user on session (user_id)",
+    "create index session_by_user on session (user_id)",
 
     R"(create table access_token (
          token_hash bytea primary key,
@@ -59,6 +59,7 @@ constexpr auto statements = std::to_array<std::string_view>({
          updated_by bigint,
          updated_at timestamptz not null default now()))",
     "create unique index page_title on page (space_id, lower(title)) where status = 'current'",
+    "create index page_title_anywhere on page (lower(title))",
     "create index page_parent on page (parent_id, position, id)",
     "create index page_recent on page (space_id, updated_at)",
     "create index page_updated on page (updated_at)",

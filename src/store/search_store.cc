@@ -31,10 +31,13 @@ Statement search_statement(const SearchQuery& query) {
     conditions += " and " + fmt::format(fmt::runtime(condition), fmt::format("${}", args.size()));
   };
   std::string rank = "0";
-  if (query.space_key)
-    add("p.space_id = (select k.id from space k where lower(k.key) = lower({0}))", *query.space_key);
+  if (query.space_key) add("p.space_id = (select k.id from space k where lower(k.key) = lower({0}))", *query.space_key);
   if (query.title) add("lower(p.title) = lower({0})", *query.title);
-  if (query.title_like) add("to_tsvector('english', p.title) @@ websearch_to_tsquery('english', {0})", *query.title_like);
+  // Titles are part of the documents, so their index narrows down what has to be looked at.
+  if (query.title_like)
+    add("f.document @@ websearch_to_tsquery('english', {0})"
+        " and to_tsvector('english', p.title) @@ websearch_to_tsquery('english', {0})",
+        *query.title_like);
   if (query.label) add("exists (select 1 from label l where l.page_id = p.id and l.name = {0})", *query.label);
   if (query.id) add("p.id = {0}::bigint", *query.id);
   if (query.ancestor)
@@ -55,7 +58,8 @@ Statement search_statement(const SearchQuery& query) {
   return {intern(fmt::format("select {}, count(*) over () from {} {} where {} order by {}"
                              " offset $1::bigint limit $2::bigint",
                              page_columns, page_tables,
-                             query.text ? "join page_search f on f.page_id = p.id" : "", conditions, order)),
+                             query.text || query.title_like ? "join page_search f on f.page_id = p.id" : "", conditions,
+                             order)),
           std::move(args)};
 }
 

@@ -12,7 +12,7 @@ struct SearchQuery {
   std::optional<std::string> label;
   std::optional<std::int64_t> ancestor;
   std::optional<std::int64_t> id;
-  std::string order = "relevance";        ///< relevance, modified, created, title
+  std::string order = "relevance";  ///< relevance, modified, created, title
   int start = 0;
   int limit = 25;
 };

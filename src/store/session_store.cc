@@ -21,8 +21,7 @@ Task<void> write_one(Database& database, Gates gates, Statement statement, Deadl
     std::vector<Statement> statements{statement};
     auto done = co_await database.write(gates, std::move(statements), {}, deadline);
     if (done) co_return Result<void>();
-    if (!again || done.error().kind() != ErrorKind::deadline_exceeded ||
-        std::chrono::steady_clock::now() >= deadline)
+    if (!again || done.error().kind() != ErrorKind::deadline_exceeded || std::chrono::steady_clock::now() >= deadline)
       co_return std::unexpected(done.error());
   }
 }
@@ -46,7 +45,8 @@ Task<void> create_session(Database& database, Gates gates, std::string id_hash, 
       database, gates,
       {"with ended as (delete from session where user_id = $2::bigint and expires_at < now())"
        " insert into session (id_hash, user_id, csrf, expires_at)"
-       " values ($1::bytea, $2::bigint, $3, now() + make_interval(secs => $4::double precision)) on conflict do nothing",
+       " values ($1::bytea, $2::bigint, $3, now() + make_interval(secs => $4::double precision)) on conflict do "
+       "nothing",
        {Value::bytes(std::move(id_hash)), user_id, std::move(csrf), static_cast<std::int64_t>(lifetime.count())}},
       deadline);
 }
@@ -65,12 +65,12 @@ Task<void> remove_session(Database& database, Gates gates, std::string id_hash, 
 }
 
 Task<std::optional<User>> read_token(Database& database, std::string token_hash, Deadline deadline) {
-  auto rows = co_await database.read(
-      {"select u.id, u.name, u.full_name, u.email, u.administrator"
-       " from access_token t join app_user u on u.id = t.user_id"
-       " where t.token_hash = $1::bytea and (t.expires_at is null or t.expires_at > now())",
-       {Value::bytes(std::move(token_hash))}},
-      deadline);
+  auto rows =
+      co_await database.read({"select u.id, u.name, u.full_name, u.email, u.administrator"
+                              " from access_token t join app_user u on u.id = t.user_id"
+                              " where t.token_hash = $1::bytea and (t.expires_at is null or t.expires_at > now())",
+                              {Value::bytes(std::move(token_hash))}},
+                             deadline);
   if (!rows) co_return std::unexpected(rows.error());
   if (rows->empty()) co_return std::nullopt;
   co_return owner(*rows);

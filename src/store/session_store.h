@@ -18,7 +18,7 @@ Task<void> remove_session(Database& database, Gates gates, std::string id_hash, 
 
 /// The owner of an unexpired token.
 Task<std::optional<User>> read_token(Database& database, std::string token_hash, Deadline deadline);
-Task<void> create_token(Database& database, Gates gates, std::string token_hash, std::int64_t user_id,
-                        std::string name, std::optional<std::chrono::seconds> lifetime, Deadline deadline);
+Task<void> create_token(Database& database, Gates gates, std::string token_hash, std::int64_t user_id, std::string name,
+                        std::optional<std::chrono::seconds> lifetime, Deadline deadline);
 
 }  // namespace afloat::store

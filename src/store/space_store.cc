@@ -37,9 +37,8 @@ bool key_fits(std::string_view key) {
 }  // namespace
 
 Task<std::vector<Space>> list_spaces(Database& database, int start, int limit, Deadline deadline) {
-  static const std::string sql =
-      fmt::format("select {} from {} order by lower(s.name), s.id offset $1::bigint limit $2::bigint", space_columns,
-                  space_tables);
+  static const std::string sql = fmt::format(
+      "select {} from {} order by lower(s.name), s.id offset $1::bigint limit $2::bigint", space_columns, space_tables);
   auto rows = co_await database.read({sql, {start, limit}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   std::vector<Space> spaces;
@@ -64,9 +63,10 @@ Task<Space> create_space(Database& database, Gates gates, NewSpace space, Deadli
     co_return fail(ErrorKind::invalid_argument, "The space has no name; give it one.");
   if (space.homepage_title.empty()) space.homepage_title = space.name + " Home";
   std::vector<Statement> statements;
-  statements.push_back({"insert into space (key, name, description, homepage_id, created_by)"
-                        " values ($1, $2, $3, nextval(pg_get_serial_sequence('page', 'id')), $4::bigint)",
-                        {space.key, space.name, space.description, space.author}});
+  statements.push_back(
+      {"insert into space (key, name, description, homepage_id, created_by)"
+       " values ($1, $2, $3, nextval(pg_get_serial_sequence('page', 'id')), $4::bigint)",
+       {space.key, space.name, space.description, space.author}});
   statements.push_back(homepage_statement(gates, space.key, space.homepage_title, space.homepage_body, space.author));
   auto done = co_await database.write(gates, std::move(statements), {{"space", space.key}}, deadline);
   if (!done && done.error().code() == "23505")
@@ -82,11 +82,12 @@ Task<Space> update_space(Database& database, Gates gates, std::string key, std::
   auto space = co_await read_space(database, key, deadline);
   if (!space) co_return space;
   std::vector<Statement> statements;
-  statements.push_back({"update space set name = coalesce($2, name), description = coalesce($3, description),"
-                        " homepage_id = coalesce($4::bigint, homepage_id) where id = $1::bigint"
-                        " and ($4::bigint is null or exists (select 1 from page p where p.id = $4::bigint"
-                        "   and p.space_id = $1::bigint and p.status = 'current')) returning id",
-                        {space->id, name, description, homepage_id}});
+  statements.push_back(
+      {"update space set name = coalesce($2, name), description = coalesce($3, description),"
+       " homepage_id = coalesce($4::bigint, homepage_id) where id = $1::bigint"
+       " and ($4::bigint is null or exists (select 1 from page p where p.id = $4::bigint"
+       "   and p.space_id = $1::bigint and p.status = 'current')) returning id",
+       {space->id, name, description, homepage_id}});
   auto done = co_await database.write(gates, std::move(statements), {{"space", space->key}}, deadline);
   if (!done && done.error().code() != "COMMITTED") co_return std::unexpected(done.error());
   if (done && done->front().empty())

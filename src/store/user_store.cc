@@ -70,9 +70,10 @@ Task<std::vector<User>> list_users(Database& database, int start, int limit, Dea
 Task<User> create_user(Database& database, Gates gates, NewUser user, Deadline deadline) {
   if (auto fit = check_user(user); !fit) co_return std::unexpected(fit.error());
   std::vector<Statement> statements;
-  statements.push_back({"insert into app_user (name, full_name, email, password_hash, administrator)"
-                        " values ($1, $2, $3, $4, $5::boolean)",
-                        {user.name, user.full_name, user.email, user.password_hash, user.administrator}});
+  statements.push_back(
+      {"insert into app_user (name, full_name, email, password_hash, administrator)"
+       " values ($1, $2, $3, $4, $5::boolean)",
+       {user.name, user.full_name, user.email, user.password_hash, user.administrator}});
   auto done = co_await database.write(gates, std::move(statements), {{"user", "0"}}, deadline);
   if (!done && done.error().code() == "23505")
     co_return fail(ErrorKind::invalid_argument,
@@ -85,10 +86,11 @@ Task<bool> create_first_user(Database& database, Gates gates, NewUser user, Dead
   if (auto fit = check_user(user); !fit) co_return std::unexpected(fit.error());
   std::vector<Statement> statements;
   // Two nodes may start at once: the second one's insert meets the first one's row.
-  statements.push_back({"insert into app_user (name, full_name, email, password_hash, administrator)"
-                        " select $1, $2, $3, $4, $5::boolean where not exists (select 1 from app_user)"
-                        " on conflict do nothing returning id",
-                        {user.name, user.full_name, user.email, user.password_hash, user.administrator}});
+  statements.push_back(
+      {"insert into app_user (name, full_name, email, password_hash, administrator)"
+       " select $1, $2, $3, $4, $5::boolean where not exists (select 1 from app_user)"
+       " on conflict do nothing returning id",
+       {user.name, user.full_name, user.email, user.password_hash, user.administrator}});
   auto done = co_await database.write(gates, std::move(statements), {{"user", "0"}}, deadline);
   if (!done && done.error().code() == "COMMITTED") co_return true;
   if (!done) co_return std::unexpected(done.error());

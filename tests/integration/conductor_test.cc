@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
 
@@ -42,11 +41,16 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
     snapshot.now_ms = SystemClock().unix_ms();
     co_return snapshot;
   }
-  Task<cluster::AdmissionDecision> admit(cluster::Candidate, Deadline) override { co_return fail(ErrorKind::internal, "no"); }
+  Task<cluster::AdmissionDecision> admit(cluster::Candidate, Deadline) override {
+    co_return fail(ErrorKind::internal, "no");
+  }
   Task<Lease> renew(Heartbeat, Deadline) override { co_return fail(ErrorKind::internal, "no"); }
-  Task<void> set_state(std::string, std::string, cluster::NodeState, bool, Deadline) override { co_return Result<void>{}; }
+  Task<void> set_state(std::string, std::string, cluster::NodeState, bool, Deadline) override {
+    co_return Result<void>{};
+  }
   Task<void> remove(std::string, std::string, Deadline) override { co_return Result<void>{}; }
-  Task<void> apply(cluster::Command command, std::string, std::optional<int>, std::optional<std::int64_t>, Deadline) override {
+  Task<void> apply(cluster::Command command, std::string, std::optional<int>, std::optional<std::int64_t>,
+                   Deadline) override {
     act(command == cluster::Command::start    ? StepKind::mode_on
         : command == cluster::Command::cancel ? StepKind::mode_off
                                               : StepKind::finalize);
@@ -86,11 +90,15 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
   Task<void> expand(std::string, std::string node, std::string version, Order order, Deadline) override {
     return ordered(order, StepKind::expand, node, version);
   }
-  Task<void> stop(std::string, std::string node, Order order, Deadline) override { return ordered(order, StepKind::stop, node, ""); }
+  Task<void> stop(std::string, std::string node, Order order, Deadline) override {
+    return ordered(order, StepKind::stop, node, "");
+  }
   Task<void> switch_to(std::string, std::string node, std::string version, Order order, Deadline) override {
     return ordered(order, StepKind::switch_release, node, version);
   }
-  Task<void> start(std::string, std::string node, Order order, Deadline) override { return ordered(order, StepKind::start, node, ""); }
+  Task<void> start(std::string, std::string node, Order order, Deadline) override {
+    return ordered(order, StepKind::start, node, "");
+  }
 
   // LoadBalancer
   Task<void> set(std::string node, Traffic traffic, Deadline) override {
@@ -98,7 +106,9 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
     world_.node(node).traffic = traffic == Traffic::ready ? "UP" : traffic == Traffic::drain ? "DRAIN" : "MAINT";
     co_return Result<void>{};
   }
-  Task<BackendView> view(std::string node, Deadline) override { co_return BackendView{world_.node(node).traffic, 0, 100, 100}; }
+  Task<BackendView> view(std::string node, Deadline) override {
+    co_return BackendView{world_.node(node).traffic, 0, 100, 100};
+  }
 
   // SiteClient
   Task<DrainStatus> drain(std::string node, Deadline deadline) override {
@@ -131,7 +141,8 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
   World& world_;
 };
 
-/// One conductor's process: its io_context and everything on it. Destroyed without notice, like a killed one.
+/// One conductor's process: its io_context and everything on it. Not run any more, it is a frozen one; with its
+/// database sessions ended as well, a killed one. Its end waits for its coroutines.
 struct Process {
   boost::asio::io_context context{1};
   boost::asio::thread_pool blocking{1};
@@ -140,11 +151,12 @@ struct Process {
   std::unique_ptr<Database> database;
   std::unique_ptr<RunStore> runs;
   std::unique_ptr<Conductor> conductor;
+  int coroutines = 2;
 
   Process(const std::string& connection, SiteInMemory& site, const std::string& holder) {
     postgres::Options options;
     options.connection = connection;
-    options.application_name = "conductor-test";
+    options.application_name = holder;
     database = postgres::make_database(context, blocking, options);
     runs = store::make_run_store(*database);
     Settings settings;
@@ -154,8 +166,12 @@ struct Process {
     settings.catalogue = [](const std::string&) { return CatalogueEntry{true, true}; };
     settings.log = [](std::string_view, const std::string&) {};
     conductor = std::make_unique<Conductor>(settings, clock, timer, *runs, site, site, site, site);
-    boost::asio::co_spawn(context, conductor->lead(), boost::asio::detached);
-    boost::asio::co_spawn(context, conductor->renew(), boost::asio::detached);
+    boost::asio::co_spawn(context, conductor->lead(), [this](std::exception_ptr) { --coroutines; });
+    boost::asio::co_spawn(context, conductor->renew(), [this](std::exception_ptr) { --coroutines; });
+  }
+  ~Process() {
+    conductor->stop();
+    EXPECT_TRUE(run_until(15s, [&] { return coroutines == 0; })) << "stop() must end both";
   }
   /// Runs it until `done` or the limit; true when done.
   bool run_until(std::chrono::milliseconds limit, const std::function<bool()>& done) {
@@ -168,15 +184,15 @@ struct Process {
 class ConductorTest : public testing::Test {
  protected:
   test::Database database{"runs", [](const std::string& connection) {
-                            (void)must<bool>(connection, [](Database& database, RunStore&) { return bootstrap(&database); });
+                            (void)must<bool>(connection,
+                                             [](Database& database, RunStore&) { return bootstrap(&database); });
                           }};
   World world;
   SiteInMemory site{world};
 
   static Task<bool> bootstrap(Database* database) {
     const auto soon = std::chrono::steady_clock::now() + 10s;
-    auto done = co_await database->transaction(
-        std::nullopt, [](Transaction& t) { return create_tables(&t); }, soon);
+    auto done = co_await database->transaction(std::nullopt, [](Transaction& t) { return create_tables(&t); }, soon);
     if (!done) co_return std::unexpected(done.error());
     co_return true;
   }
@@ -224,10 +240,13 @@ class ConductorTest : public testing::Test {
     return id;
   }
   rollout::Run load() {
-    return must<rollout::Run>(database.connection(), [this](Database&, RunStore& runs) { return runs.load(world.run.id, soon()); });
+    return must<rollout::Run>(database.connection(),
+                              [this](Database&, RunStore& runs) { return runs.load(world.run.id, soon()); });
   }
   std::string state() const { return database.query("select state from upgrade_run order by id desc limit 1"); }
-  void end_lease() const { (void)database.query("update conductor_lease set lease_until = clock_timestamp() returning 1"); }
+  void end_lease() const {
+    (void)database.query("update conductor_lease set lease_until = clock_timestamp() returning 1");
+  }
 };
 
 TEST_F(ConductorTest, CarriesARunToItsEndAndWastesLittleTime) {
@@ -250,13 +269,18 @@ TEST_F(ConductorTest, CarriesARunToItsEndAndWastesLittleTime) {
 
 TEST_F(ConductorTest, OneThatIsKilledIsFollowedByAnother) {
   ASSERT_TRUE(ask());
+  std::vector<std::unique_ptr<Process>> processes;
   int killed = 0;
   for (int turn = 0; turn < 60 && state() != "done"; ++turn) {
     // Each lives for three acts, then is gone without a word.
-    Process process(database.connection(), site, "conductor" + std::to_string(turn));
+    const auto holder = "conductor" + std::to_string(turn);
+    processes.push_back(std::make_unique<Process>(database.connection(), site, holder));
     const int until = site.acts + 3;
-    process.run_until(5s, [&] { return site.acts >= until || state() == "done"; });
+    processes.back()->run_until(5s, [&] { return site.acts >= until || state() == "done"; });
     ++killed;
+    (void)database.query(
+        "select count(pg_terminate_backend(pid, 1000)) from pg_stat_activity where application_name = '" + holder +
+        "'");
     end_lease();
   }
   EXPECT_EQ(state(), "done") << load().message;

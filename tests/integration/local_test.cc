@@ -34,10 +34,12 @@ TEST(LocalProcess, AMissingProgramIsNamed) {
 }
 
 TEST(LocalProcess, OneThatIgnoresSigtermIsKilled) {
+  TempDir folder;
+  const auto log = folder.path() + "/log";
   auto process =
-      Process::start({.argv = {"sh", "-c", "trap '' TERM; while :; do sleep 0.05; done"}, .log = "/dev/null"});
+      Process::start({.argv = {"sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"}, .log = log});
   ASSERT_TRUE(process) << process.error().message();
-  EXPECT_TRUE(process->running());
+  ASSERT_TRUE(test::eventually(10s, [&] { return process->last_lines(1) == "deaf\n"; }));
   EXPECT_EQ(process->stop(100ms), 128 + 9);
   EXPECT_FALSE(process->running());
 }

@@ -26,22 +26,22 @@ constexpr std::size_t slow_body_bytes = 100'000;  ///< from here on rendering ta
 
 using Bytes = std::shared_ptr<const std::string>;
 
-/// A rendered page as it lies in the cache: three header lines, then HTML without anything of the visitor.
+/// A rendered page as it lies in the cache: four header lines, then HTML without anything of the visitor.
 struct CachedArticle {
-  std::string etag, space_key, title;
+  std::string etag, space_key, title, place;  ///< place: "home" for the home page of its space
   Bytes bytes;
   std::size_t html_at = 0;
   std::string_view html() const { return std::string_view(*bytes).substr(html_at); }
 
-  static Bytes pack(std::string_view space_key, std::string title, std::string_view html) {
+  static Bytes pack(std::string_view space_key, std::string title, std::string_view place, std::string_view html) {
     title = replace_all(std::move(title), "\n", " ");
     return std::make_shared<const std::string>(
-        fmt::format("{}\n{}\n{}\n{}", sha256_hex(html).substr(0, 16), space_key, title, html));
+        fmt::format("{}\n{}\n{}\n{}\n{}", sha256_hex(html).substr(0, 16), space_key, title, place, html));
   }
   static CachedArticle unpack(Bytes bytes) {
     CachedArticle article;
     std::size_t at = 0;
-    for (std::string* line : {&article.etag, &article.space_key, &article.title}) {
+    for (std::string* line : {&article.etag, &article.space_key, &article.title, &article.place}) {
       const auto end = bytes->find('\n', at);
       *line = bytes->substr(at, end - at);
       at = end + 1;
@@ -67,7 +67,7 @@ class PageViews {
   Task<CachedArticle> article(std::int64_t id, Deadline deadline);
   Task<CachedArticle> render(store::Page page, std::optional<store::PageVersion> old, bool& complete,
                              Deadline deadline);
-  Task<Bytes> children(std::int64_t id, std::string space_key, Deadline deadline);
+  Task<Bytes> children(std::int64_t id, std::string space_key, bool home, Deadline deadline);
   Task<Bytes> space_name(std::string key, Deadline deadline);
 
   Context& context_;
@@ -179,7 +179,8 @@ Task<CachedArticle> PageViews::render(store::Page page, std::optional<store::Pag
   data["headings"] = std::move(headings);
   auto html = context_.templates.render("article", data);
   if (!html) co_return std::unexpected(html.error());
-  co_return CachedArticle::unpack(CachedArticle::pack(page.space_key, page.title, *html));
+  co_return CachedArticle::unpack(
+      CachedArticle::pack(page.space_key, page.title, page.id == page.homepage_id ? "home" : "", *html));
 }
 
 Task<CachedArticle> PageViews::article(std::int64_t id, Deadline deadline) {
@@ -204,7 +205,7 @@ Task<CachedArticle> PageViews::article(std::int64_t id, Deadline deadline) {
   co_return rendered;
 }
 
-Task<Bytes> PageViews::children(std::int64_t id, std::string space_key, Deadline deadline) {
+Task<Bytes> PageViews::children(std::int64_t id, std::string space_key, bool home, Deadline deadline) {
   const std::string key = fmt::format("children/{}", id);
   if (auto bytes = context_.cache.get(key)) co_return bytes;
   const auto ticket = context_.cache.ticket();
@@ -219,7 +220,9 @@ Task<Bytes> PageViews::children(std::int64_t id, std::string space_key, Deadline
   if (!html) co_return std::unexpected(html.error());
   auto bytes = std::make_shared<const std::string>(std::move(*html));
   // The space's entry tells of renamed, moved and trashed pages; the page's own of new children.
-  context_.cache.put(key, {fmt::format("page/{}", id), "space/" + space_key}, bytes, ticket);
+  // A page created without a parent is told of under the space alone, spelled as the client spelled its key:
+  // so the home page's children are read each time. Every new page of the space would drop them anyway.
+  if (!home) context_.cache.put(key, {fmt::format("page/{}", id), "space/" + space_key}, bytes, ticket);
   co_return bytes;
 }
 
@@ -267,7 +270,7 @@ Async<http::Response> PageViews::view(http::Request request) {
     if (!current) co_return show_error(context_, *visitor, current.error());
     article = std::move(*current);
   }
-  auto [below, name] = co_await both(children(*id, article->space_key, request.deadline),
+  auto [below, name] = co_await both(children(*id, article->space_key, article->place == "home", request.deadline),
                                      space_name(article->space_key, request.deadline));
   if (!below) co_return show_error(context_, *visitor, below.error());
   if (!name) co_return show_error(context_, *visitor, name.error());

@@ -27,8 +27,8 @@ std::string media_type(std::string_view declared) {
   return fits ? std::string(declared) : "application/octet-stream";
 }
 
-Task<std::vector<store::UploadedFile>> store_files(Context& context, const http::Request& request, const Identity& writer,
-                                                   std::int64_t page_id) {
+Task<std::vector<store::UploadedFile>> store_files(Context& context, const http::Request& request,
+                                                   const Identity& writer, std::int64_t page_id) {
   auto parts = http::parse_multipart(request);
   if (!parts) co_return std::unexpected(parts.error());
   std::vector<std::string> comments, names, types;
@@ -55,7 +55,8 @@ Task<std::vector<store::UploadedFile>> store_files(Context& context, const http:
     files.push_back(std::move(file));
   }
   if (files.empty())
-    co_return fail(ErrorKind::invalid_argument, "The request has no file; send a multipart field \"file\" with a file name.");
+    co_return fail(ErrorKind::invalid_argument,
+                   "The request has no file; send a multipart field \"file\" with a file name.");
   co_return files;
 }
 
@@ -117,9 +118,9 @@ Task<http::Response> list(Context& context, http::Request request) {
 
 /// Only what cannot run script in the site's name is shown in the browser; the rest is saved.
 bool shown_inline(std::string_view type) {
-  constexpr auto harmless = std::to_array<std::string_view>(
-      {"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp", "text/plain", "application/pdf",
-       "audio/mpeg", "video/mp4", "video/webm"});
+  constexpr auto harmless =
+      std::to_array<std::string_view>({"image/png", "image/jpeg", "image/gif", "image/webp", "image/avif", "image/bmp",
+                                       "text/plain", "application/pdf", "audio/mpeg", "video/mp4", "video/webm"});
   const auto bare = to_lower(trim(type.substr(0, type.find(';'))));
   return std::ranges::find(harmless, bare) != harmless.end();
 }
@@ -152,9 +153,9 @@ Task<http::Response> download(Context& context, http::Request request) {
   response.body = std::move(*bytes);
   response.headers.set("Content-Type", file->media_type);
   response.headers.set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'");
-  response.headers.set("Content-Disposition", fmt::format("{}; filename*=UTF-8''{}",
-                                                          shown_inline(file->media_type) ? "inline" : "attachment",
-                                                          url_encode(file->file_name)));
+  response.headers.set("Content-Disposition",
+                       fmt::format("{}; filename*=UTF-8''{}", shown_inline(file->media_type) ? "inline" : "attachment",
+                                   url_encode(file->file_name)));
   co_return response;
 }
 

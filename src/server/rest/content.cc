@@ -58,7 +58,8 @@ Result<ContentInput> content_input(const http::Request& request) {
   }
   if (const auto* ancestors = array_at(object, "ancestors"); ancestors && !ancestors->empty()) {
     const auto* last = ancestors->back().if_object();
-    auto id = last ? required_int(*last, "id") : fail(ErrorKind::invalid_argument, "An ancestor has no id; send {\"id\"}.");
+    auto id =
+        last ? required_int(*last, "id") : fail(ErrorKind::invalid_argument, "An ancestor has no id; send {\"id\"}.");
     if (!id) return std::unexpected(id.error());
     input.parent_id = *id;
   }
@@ -127,9 +128,8 @@ Task<http::Response> create_content(Context& context, http::Request request) {
   page.message = input->message;
   page.author = writer->user_id;
   const auto deadline = request.deadline;
-  auto saved = co_await with_gates<store::SavedPage>(context, deadline, [&](Gates gates) {
-    return store::create_page(context.database, gates, page, deadline);
-  });
+  auto saved = co_await with_gates<store::SavedPage>(
+      context, deadline, [&](Gates gates) { return store::create_page(context.database, gates, page, deadline); });
   if (!saved) co_return std::unexpected(saved.error());
   if (!input->labels.empty()) {
     auto labelled = co_await with_gates<std::vector<store::Label>>(context, deadline, [&](Gates gates) {
@@ -168,18 +168,16 @@ Task<http::Response> update_content(Context& context, http::Request request) {
   page.message = input->message;
   page.author = writer->user_id;
   page.parent_id = input->parent_id;
-  auto saved = co_await with_gates<store::SavedPage>(context, deadline, [&](Gates gates) {
-    return store::save_page(context.database, gates, page, deadline);
-  });
+  auto saved = co_await with_gates<store::SavedPage>(
+      context, deadline, [&](Gates gates) { return store::save_page(context.database, gates, page, deadline); });
   if (!saved && saved.error().kind() == ErrorKind::not_found && input->status == "current") {
     // An update with status "current" also takes a page out of the trash.
     auto back = co_await with_gates<void>(context, deadline, [&](Gates gates) {
       return store::restore_page(context.database, gates, *id, writer->user_id, deadline);
     });
     if (back)
-      saved = co_await with_gates<store::SavedPage>(context, deadline, [&](Gates gates) {
-        return store::save_page(context.database, gates, page, deadline);
-      });
+      saved = co_await with_gates<store::SavedPage>(
+          context, deadline, [&](Gates gates) { return store::save_page(context.database, gates, page, deadline); });
     else if (back.error().kind() != ErrorKind::not_found)
       co_return std::unexpected(back.error());
   }
@@ -219,8 +217,7 @@ Task<http::Response> get_content(Context& context, http::Request request) {
   }
   const Expand expand(request);
   auto out = page_json(context, *page, expand);
-  if (expand.has("history"))
-    out["history"].as_object()["lastUpdated"] = out["version"];
+  if (expand.has("history")) out["history"].as_object()["lastUpdated"] = out["version"];
   if (expand.has("children")) {
     json::object children;
     if (expand.has("children.page") || !expand.has("children.attachment")) {
@@ -254,9 +251,9 @@ Task<http::Response> list_content(Context& context, http::Request request) {
   if (request.query_or("type", "page") != "page") co_return ok(list_json(context, request, *range, {}));
   auto status = request.query_or("status", "current");
   if (status == "any") status = "current";
-  auto pages = co_await store::list_pages(context.database, request.query_or("spaceKey", ""),
-                                          request.query_or("title", ""), status, range->start, range->limit + 1,
-                                          request.deadline);
+  auto pages =
+      co_await store::list_pages(context.database, request.query_or("spaceKey", ""), request.query_or("title", ""),
+                                 status, range->start, range->limit + 1, request.deadline);
   if (!pages) co_return std::unexpected(pages.error());
   auto results = co_await pages_json(context, *pages, Expand(request), request.deadline);
   if (!results) co_return std::unexpected(results.error());

@@ -19,11 +19,12 @@ Async<http::Response> answer(Call call, Context& context, http::Request request)
 }
 
 json::object space_reference(const store::PageSummary& page) {
-  return {{"id", page.space_id},
-          {"key", page.space_key},
-          {"name", page.space_name},
-          {"type", "global"},
-          {"_links", {{"webui", "/spaces/" + url_encode(page.space_key)}, {"self", "/rest/api/space/" + page.space_key}}}};
+  return {
+      {"id", page.space_id},
+      {"key", page.space_key},
+      {"name", page.space_name},
+      {"type", "global"},
+      {"_links", {{"webui", "/spaces/" + url_encode(page.space_key)}, {"self", "/rest/api/space/" + page.space_key}}}};
 }
 
 }  // namespace
@@ -79,7 +80,8 @@ json::object list_json(const Context& context, const http::Request& request, Pag
   const auto limit = static_cast<std::size_t>(range.limit);
   const bool more = results.size() > limit;
   if (more) results.resize(limit);
-  json::object links{{"base", context.config.base_url}, {"context", ""}, {"self", context.config.base_url + request.target}};
+  json::object links{
+      {"base", context.config.base_url}, {"context", ""}, {"self", context.config.base_url + request.target}};
   if (more && limit > 0) {
     std::string next = request.path + "?";
     for (const auto& [name, value] : request.query)
@@ -108,8 +110,7 @@ json::object user_json(const store::UserName& user) {
           {"username", user.name},
           {"userKey", user.name},
           {"displayName", user.full_name.empty() ? user.name : user.full_name},
-          {"profilePicture",
-           {{"path", "/assets/avatar.svg"}, {"width", 48}, {"height", 48}, {"isDefault", true}}},
+          {"profilePicture", {{"path", "/assets/avatar.svg"}, {"width", 48}, {"height", 48}, {"isDefault", true}}},
           {"_links", {{"self", "/rest/api/user?username=" + url_encode(user.name)}}}};
 }
 
@@ -137,35 +138,34 @@ json::object version_json(const store::PageVersion& version) {
 
 json::object summary_json(const Context& context, const store::PageSummary& page) {
   const auto id = std::to_string(page.id);
-  return {{"id", id},
-          {"type", "page"},
-          {"status", page.status},
-          {"title", page.title},
-          {"space", space_reference(page)},
-          {"version",
-           {{"number", page.version},
-            {"by", user_json(page.updated_by)},
-            {"when", iso_time(page.updated_at_ms)},
-            {"message", ""},
-            {"minorEdit", false}}},
-          {"history",
-           {{"latest", true},
-            {"createdBy", user_json(page.created_by)},
-            {"createdDate", iso_time(page.created_at_ms)}}},
-          {"extensions", {{"position", page.position}}},
-          {"_links",
-           {{"base", context.config.base_url},
-            {"context", ""},
-            {"webui", "/pages/" + id},
-            {"tinyui", "/pages/" + id},
-            {"edit", "/pages/" + id + "/edit"},
-            {"self", context.config.base_url + "/rest/api/content/" + id}}},
-          {"_expandable",
-           {{"children", "/rest/api/content/" + id + "/child"},
-            {"container", "/rest/api/space/" + page.space_key},
-            {"body", ""},
-            {"ancestors", ""},
-            {"metadata", ""}}}};
+  return {
+      {"id", id},
+      {"type", "page"},
+      {"status", page.status},
+      {"title", page.title},
+      {"space", space_reference(page)},
+      {"version",
+       {{"number", page.version},
+        {"by", user_json(page.updated_by)},
+        {"when", iso_time(page.updated_at_ms)},
+        {"message", ""},
+        {"minorEdit", false}}},
+      {"history",
+       {{"latest", true}, {"createdBy", user_json(page.created_by)}, {"createdDate", iso_time(page.created_at_ms)}}},
+      {"extensions", {{"position", page.position}}},
+      {"_links",
+       {{"base", context.config.base_url},
+        {"context", ""},
+        {"webui", "/pages/" + id},
+        {"tinyui", "/pages/" + id},
+        {"edit", "/pages/" + id + "/edit"},
+        {"self", context.config.base_url + "/rest/api/content/" + id}}},
+      {"_expandable",
+       {{"children", "/rest/api/content/" + id + "/child"},
+        {"container", "/rest/api/space/" + page.space_key},
+        {"body", ""},
+        {"ancestors", ""},
+        {"metadata", ""}}}};
 }
 
 json::object page_json(const Context& context, const store::Page& page, const Expand& expand) {
@@ -187,8 +187,7 @@ json::object page_json(const Context& context, const store::Page& page, const Ex
                            {"_links", {{"webui", fmt::format("/pages/{}", ancestor.id)}}}});
     out["ancestors"] = std::move(ancestors);
   }
-  if (expand.has("metadata"))
-    out["metadata"] = {{"labels", labels_json(page.labels)}, {"properties", json::object()}};
+  if (expand.has("metadata")) out["metadata"] = {{"labels", labels_json(page.labels)}, {"properties", json::object()}};
   return out;
 }
 

@@ -15,8 +15,9 @@ namespace {
 Result<std::string> label_name(std::string_view text) {
   auto name = to_lower(trim(text));
   if (name.empty() || name.size() > 255 || !is_utf8(name) || name.find_first_of(" \t\n,:") != std::string::npos)
-    return fail(ErrorKind::invalid_argument,
-                fmt::format("\"{}\" is not a label: it is empty, too long, or has a blank, comma or colon in it.", text));
+    return fail(
+        ErrorKind::invalid_argument,
+        fmt::format("\"{}\" is not a label: it is empty, too long, or has a blank, comma or colon in it.", text));
   return name;
 }
 

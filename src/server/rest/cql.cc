@@ -30,8 +30,9 @@ Result<std::vector<Token>> tokens_of(std::string_view text) {
         token.text += text[at++];
       }
       if (at == text.size())
-        return fail(ErrorKind::invalid_argument,
-                    fmt::format("The CQL query has a quote at position {} that is not closed; close it.", token.at + 1));
+        return fail(
+            ErrorKind::invalid_argument,
+            fmt::format("The CQL query has a quote at position {} that is not closed; close it.", token.at + 1));
       ++at;
       tokens.push_back(std::move(token));
     } else if (std::string_view("=~!<>(),").find(c) != std::string_view::npos) {
@@ -139,7 +140,10 @@ Result<CqlQuery> parse_cql(std::string_view text) {
     if (const Token by = next(); !by.is_word("by")) return refused(by, "\"by\"");
     const Token field = next();
     const auto name = to_lower(field.text);
-    query.search.order = name == "lastmodified" ? "modified" : name == "created" ? "created" : name == "title" ? "title" : "";
+    query.search.order = name == "lastmodified" ? "modified"
+                         : name == "created"    ? "created"
+                         : name == "title"      ? "title"
+                                                : "";
     if (query.search.order.empty()) return refused(field, "lastmodified, created or title");
     if (peek().is_word("asc") || peek().is_word("desc")) next();
     if (peek().kind != TokenKind::end) return refused(peek(), "the end");

@@ -13,7 +13,8 @@ Task<http::Response> get(Context& context, http::Request request) {
   if (!reader) co_return std::unexpected(reader.error());
   auto task = co_await context.long_tasks.describe(request.capture("id"), request.deadline);
   if (!task) co_return std::unexpected(task.error());
-  if (!*task) co_return fail(ErrorKind::not_found, "There is no long-running task with the id " + request.capture("id") + ".");
+  if (!*task)
+    co_return fail(ErrorKind::not_found, "There is no long-running task with the id " + request.capture("id") + ".");
   co_return http::json_response(200, std::move(**task));
 }
 

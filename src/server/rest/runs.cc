@@ -62,8 +62,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
     auto leader = co_await runs_->leader(request.deadline);
     json::array array;
     for (const auto& run : *runs) array.push_back(rollout::run_json(run));
-    co_return http::json_response(
-        200, json::serialize(json::object{{"runs", std::move(array)}, {"conductor", leader ? *leader : std::string()}}));
+    co_return http::json_response(200, json::serialize(json::object{{"runs", std::move(array)},
+                                                                    {"conductor", leader ? *leader : std::string()}}));
   }
 
   Async<http::Response> show(http::Request request) {
@@ -161,7 +161,10 @@ class Runs : public std::enable_shared_from_this<Runs> {
     if (!reason) return std::unexpected(reason.error());
     if (reason->value_or("").size() > 2'000)
       return fail(ErrorKind::invalid_argument, "reason is longer than 2,000 bytes; keep it to a line or two");
-    NewRun run{.to = version::to_string(*target), .reason = reason->value_or(""), .actor = actor, .options = {},
+    NewRun run{.to = version::to_string(*target),
+               .reason = reason->value_or(""),
+               .actor = actor,
+               .options = {},
                .build = context_.node.build};
     if (const auto* given = body.if_contains("options"); given && !given->is_null()) {
       auto options = rollout::parse_options(json::serialize(*given));
@@ -193,7 +196,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
     auto object = rollout::run_json(*run);
     object["conductor"] = leader ? *leader : std::string();
     if (leader && leader->empty() && !run->ended())
-      object["message"] = "No conductor is at work: start one with `afloat conductor --config site.toml`. " + run->message;
+      object["message"] =
+          "No conductor is at work: start one with `afloat conductor --config site.toml`. " + run->message;
     object["steps_total"] = snapshot ? site_steps + steps_per_node * static_cast<int>(snapshot->members.size()) : 0;
     co_return http::json_response(status, json::serialize(object));
   }
@@ -218,7 +222,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
   }
 
   /// Any node can go on with a stream that began on another: ids are numbers of the database.
-  static Async<void> follow(std::shared_ptr<Runs> self, http::StreamWriter* writer, std::int64_t id, std::int64_t after) {
+  static Async<void> follow(std::shared_ptr<Runs> self, http::StreamWriter* writer, std::int64_t id,
+                            std::int64_t after) {
     auto last_written = self->context_.clock.steady_now();
     while (!writer->closing()) {
       const auto deadline = self->context_.clock.steady_now() + 3s;
@@ -229,7 +234,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
         auto steps = co_await self->runs_->changes(id, after, deadline);
         auto run = co_await self->runs_->load(id, deadline);
         if (steps && run) {
-          for (const auto& [change, step] : *steps) bytes += event(change, "step", json::serialize(rollout::step_json(step)));
+          for (const auto& [change, step] : *steps)
+            bytes += event(change, "step", json::serialize(rollout::step_json(step)));
           auto object = rollout::run_json(*run);
           object.erase("steps");
           for (const auto& [change, step] : *steps) after = std::max(after, change);
@@ -265,9 +271,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
 void add_run_routes(http::Router& router, Context& context) {
   auto runs = std::make_shared<Runs>(context);
   const auto add = [&](std::string method, std::string path, Async<http::Response> (Runs::*handler)(http::Request)) {
-    router.add(std::move(method), "/rest/afloat/1/runs" + path, [runs, handler](http::Request request) {
-      return ((*runs).*handler)(std::move(request));
-    });
+    router.add(std::move(method), "/rest/afloat/1/runs" + path,
+               [runs, handler](http::Request request) { return ((*runs).*handler)(std::move(request)); });
   };
   add("GET", "", &Runs::list);
   add("POST", "", &Runs::create);

@@ -56,13 +56,14 @@ Task<http::Response> create(Context& context, http::Request request) {
   space.key = *key;
   space.name = *name;
   space.description = plain_description(*object).value_or("");
-  space.homepage_body = "<p>" + escape_html(space.description.empty() ? "This is the home page of " + space.name + "."
-                                                                       : space.description) + "</p>";
+  space.homepage_body =
+      "<p>" +
+      escape_html(space.description.empty() ? "This is the home page of " + space.name + "." : space.description) +
+      "</p>";
   space.author = writer->user_id;
   const auto deadline = request.deadline;
-  auto made = co_await with_gates<store::Space>(context, deadline, [&](Gates gates) {
-    return store::create_space(context.database, gates, space, deadline);
-  });
+  auto made = co_await with_gates<store::Space>(
+      context, deadline, [&](Gates gates) { return store::create_space(context.database, gates, space, deadline); });
   if (!made) co_return std::unexpected(made.error());
   http::Request everything;
   everything.query = {{"expand", "description,homepage"}};

@@ -35,7 +35,8 @@ Task<http::Response> get(Context& context, http::Request request) {
 Task<http::Response> member_of(Context& context, http::Request request) {
   auto reader = co_await context.auth.require_user(request);
   if (!reader) co_return std::unexpected(reader.error());
-  auto user = co_await store::find_user(context.database, request.query_or("username", reader->user_name), request.deadline);
+  auto user =
+      co_await store::find_user(context.database, request.query_or("username", reader->user_name), request.deadline);
   if (!user) co_return std::unexpected(user.error());
   json::array groups;
   groups.push_back({{"type", "group"}, {"name", "users"}});
@@ -53,7 +54,8 @@ Task<http::Response> create(Context& context, http::Request request) {
   auto password = required_string(*object, "password");
   if (!password) co_return std::unexpected(password.error());
   if (password->size() < shortest_password || password->size() > longest_password)
-    co_return fail(ErrorKind::invalid_argument, "The password is shorter than 4 or longer than 1,024 bytes; choose another.");
+    co_return fail(ErrorKind::invalid_argument,
+                   "The password is shorter than 4 or longer than 1,024 bytes; choose another.");
   store::NewUser user;
   user.name = *name;
   user.full_name = string_or(*object, "fullName", *name);
@@ -62,9 +64,8 @@ Task<http::Response> create(Context& context, http::Request request) {
   auto hashed = co_await context.offload([&] { user.password_hash = hash_password(*password); });
   if (!hashed) co_return std::unexpected(hashed.error());
   const auto deadline = request.deadline;
-  auto made = co_await with_gates<store::User>(context, deadline, [&](Gates gates) {
-    return store::create_user(context.database, gates, user, deadline);
-  });
+  auto made = co_await with_gates<store::User>(
+      context, deadline, [&](Gates gates) { return store::create_user(context.database, gates, user, deadline); });
   if (!made) co_return std::unexpected(made.error());
   co_return ok(user_json(store::UserName{made->name, made->full_name}));
 }
