@@ -253,6 +253,8 @@ class Node final : public NodeControl {
     if (s.epoch < epoch_seen_)
       co_return fail(ErrorKind::failed_precondition,
                      fmt::format("The database went back in time (cluster state {} after {}): it was restored or failed over. This node stops and obeys what the database says when it starts again.", s.epoch, epoch_seen_), "lease_lost");
+    // The finalizer decides on what was just read, so it is told (the heartbeat itself does not wait here).
+    if (s.epoch != epoch_seen_) asio::post(io_, [this] { wake_.notify_all(); });
     epoch_seen_ = s.epoch;
     const bool widened_late = s.mode == cluster::Mode::on && !s.expand_done && s.target_build == info_.build;
     if ((info_.build < s.min_build || info_.build > s.max_build) && !widened_late)
