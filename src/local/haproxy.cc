@@ -53,7 +53,7 @@ backend {}
   option httpchk
   http-check send meth GET uri /status ver HTTP/1.1 hdr Host afloat
   http-check expect status 200
-  default-server check inter 100ms fall 2 rise 1 slowstart 400ms
+  default-server check weight 100 inter 100ms fall 2 rise 1 slowstart 400ms
 )",
                                  socket, options.address, options.port, options.backend, options.backend);
   for (const auto& server : options.servers)

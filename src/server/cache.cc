@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+
 namespace afloat::server {
 
 namespace {
@@ -15,7 +17,7 @@ std::string tag_of(std::string_view kind, std::string_view key) {
   std::string tag(kind);
   tag += '/';
   tag += key;
-  return tag;
+  return to_lower(tag);  // keys of spaces are typed in either case
 }
 
 }  // namespace
@@ -31,6 +33,7 @@ std::shared_ptr<const std::string> PageCache::get(const std::string& key) {
 
 void PageCache::put(std::string key, std::vector<std::string> tags, std::shared_ptr<const std::string> bytes,
                     std::uint64_t ticket) {
+  for (auto& tag : tags) tag = to_lower(tag);
   if (ticket < floor_ || !bytes || bytes->size() > max_bytes_ / 8) return;
   for (const auto& tag : tags) {
     const auto found = invalidated_.find(tag);
