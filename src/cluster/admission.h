@@ -40,7 +40,7 @@ struct AdmissionDecision {
   bool record_target = false;
 };
 
-/// The rule of docs/protocol (admission): a pure function of (state, roster, candidate), never of
+/// The rule of docs/protocol-cluster.md (admission): a pure function of (state, roster, candidate), never of
 /// who seems alive (but rule 3 looks at the lease of the candidate's own id).
 /// 1 no state: bootstrap. 0 format above known_format: refuse. 2 removed id: refuse. 3 id in use on
 /// another host with a live lease: refuse naming the seconds left; same host: the new incarnation

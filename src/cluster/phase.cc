@@ -29,7 +29,7 @@ PhaseView finalizing(const Snapshot& snapshot) {
   }
   if (!failed.empty())
     return {Phase::UPGRADE_TASKS_FAILED,
-            fmt::format("Upgrade task {}. The site serves on {}; mend the cause, then retry (`afloat upgrade retry`).",
+            fmt::format("Upgrade task {}. The site serves on {}; mend the cause, then retry (`POST /rest/zdu/retryUpgrade`).",
                         join(failed, "; "), target_text(snapshot))};
   if (open > 0)
     return {Phase::RUNNING_UPGRADE_TASKS,
