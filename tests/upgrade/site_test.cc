@@ -1,0 +1,357 @@
+#include <signal.h>
+
+#include <filesystem>
+#include <future>
+#include <set>
+
+#include "base/json_fields.h"
+#include "cli/load.h"
+#include "local/process.h"
+#include "local/workplace.h"
+#include "support/support.h"
+
+// What an upgrade promises, on a whole site: PostgreSQL, HAProxy, agent, three nodes, real bundles.
+namespace afloat::test {
+namespace {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr const char* node_names[] = {"node1", "node2", "node3"};
+
+std::string message_of(const http::Response& response) {
+  auto body = parse_json_object(*response.body, "the answer");
+  return body ? string_or(*body, "message") : *response.body;
+}
+
+std::string page_json(const std::string& title, const std::string& text, int version = 0) {
+  json::object page{{"type", "page"},
+                    {"title", title},
+                    {"space", {{"key", "T"}}},
+                    {"body", {{"storage", {{"value", "<p>" + text + "</p>"}, {"representation", "storage"}}}}}};
+  if (version > 0) page["version"] = {{"number", version}};
+  return json::serialize(page);
+}
+
+void make_space(SiteFixture& site) {
+  const auto made = site.admin("node1").post("/rest/api/space", R"({"key":"T","name":"Test"})");
+  ASSERT_EQ(made.status, 200) << *made.body;
+}
+
+/// Its id.
+std::string make_page(HttpClient client, const std::string& title, const std::string& text = "first") {
+  const auto made = client.post("/rest/api/content", page_json(title, text));
+  EXPECT_EQ(made.status, 200) << *made.body;
+  auto page = parse_json_object(*made.body, "the page");
+  return page ? string_or(*page, "id") : std::string();
+}
+
+/// What /rest/zdu/cluster of one node tells of each node: name -> field.
+std::map<std::string, std::string> nodes_by(HttpClient client, const char* field) {
+  std::map<std::string, std::string> found;
+  const auto cluster = client.get_json("/rest/zdu/cluster");
+  if (const auto* nodes = array_at(cluster, "nodes"))
+    for (const auto& node : *nodes) found[string_or(node.as_object(), "name")] = string_or(node.as_object(), field);
+  return found;
+}
+
+std::map<std::string, std::string> all_on(const std::string& version) {
+  return {{"node1", version}, {"node2", version}, {"node3", version}};
+}
+
+/// Upgrade mode off, STABLE, every node and the cluster on `version`: the same from every node.
+void expect_settled(SiteFixture& site, const std::string& version) {
+  for (const char* node : node_names) {
+    auto client = site.admin(node);
+    const auto cluster = client.get_json("/rest/afloat/1/cluster");
+    EXPECT_EQ(string_or(cluster, "phase"), "STABLE") << node << ": " << json::serialize(cluster);
+    EXPECT_EQ(string_or(cluster, "upgradeMode"), "off") << node;
+    EXPECT_EQ(string_or(cluster, "clusterVersion"), version) << node;
+    EXPECT_EQ(nodes_by(client, "version"), all_on(version)) << node;
+    EXPECT_EQ(nodes_by(client, "state"), all_on("ACTIVE")) << node;
+  }
+}
+
+void replace(SiteFixture& site, const std::string& node, const std::string& version) {
+  auto stopped = site->stop_node(node);
+  ASSERT_TRUE(stopped) << stopped.error().message();
+  auto started = site->start_node(node, version);
+  ASSERT_TRUE(started) << started.error().message();
+  auto ready = site->wait_ready(node, seconds(20));
+  ASSERT_TRUE(ready) << ready.error().message();
+}
+
+/// What the agent knows of a node.
+json::object agent_node(SiteFixture& site, const std::string& name) {
+  http::ClientRequest request;
+  request.url = "http://agent/agent/1/report";
+  request.unix_socket = site->dir() + "/hosts/" + site->node(name).host + "/agent.sock";
+  auto answer = site->client().send_blocking(std::move(request), seconds(5));
+  auto report = answer ? parse_json_object(*answer->body, "the agent's report") : Result<json::object>();
+  const auto* nodes = report ? array_at(*report, "nodes") : nullptr;
+  if (nodes)
+    for (const auto& node : *nodes)
+      if (string_or(node.as_object(), "name") == name) return node.as_object();
+  return {};
+}
+
+SiteSetup without_conductor() {
+  SiteSetup setup;
+  setup.conductor = false;
+  return setup;
+}
+
+/// `afloat load` as a process of its own, so that it is outside of everything that is upgraded.
+class Users {
+ public:
+  explicit Users(SiteFixture& site) {
+    local::ProcessOptions load;
+    load.argv = {bundles().program, "load", "--site", site->url(), "--rate", "100", "--users", "10", "--space", "T",
+                 "--ledger", ledger(), "--seconds", "60", "--until-file", stop_file(), "--ready-file", ready_file(),
+                 "--quiet"};
+    load.env = site->credentials();
+    load.log = folder_.path() + "/load.log";
+    auto started = local::Process::start(load);
+    if (started)
+      process_ = std::move(*started);
+    else
+      ADD_FAILURE() << started.error().message();
+  }
+  bool begin() {
+    return eventually(seconds(20), [&] { return fs::exists(ready_file()) || !process_.running(); }) &&
+           process_.running();
+  }
+  /// They work for this long, undisturbed; false when they stopped of themselves.
+  bool work(milliseconds time) {
+    return !eventually(time, [&] { return !process_.running(); });
+  }
+  std::optional<int> go_home() {
+    if (!local::write_file(stop_file(), "")) return std::nullopt;
+    return process_.wait(seconds(20));
+  }
+  std::string ledger() const { return folder_.path() + "/ledger"; }
+  std::string words() const { return process_.last_lines(15); }
+
+ private:
+  std::string stop_file() const { return folder_.path() + "/stop"; }
+  std::string ready_file() const { return folder_.path() + "/ready"; }
+  local::TempDir folder_;
+  local::Process process_;
+};
+
+TEST(UpgradeOfASite, FailsNoRequestAndLosesNoWriteUnderLoad) {
+  SiteFixture site;
+  make_space(site);
+  for (const char* title : {"Harbour lights", "Anchor chains", "Tidal tables", "Signal flags"})
+    make_page(site.admin("node1"), title, std::string("About ") + title);
+  Users users(site);
+  ASSERT_TRUE(users.begin()) << users.words();
+  ASSERT_TRUE(users.work(seconds(2))) << users.words();
+  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--max-load", "0"}, seconds(60));
+  ASSERT_TRUE(ran) << ran.error().message();
+  EXPECT_EQ(ran->exit_code, 0) << ran->output;
+  EXPECT_TRUE(users.work(seconds(2))) << users.words();
+  const auto code = users.go_home();
+  ASSERT_TRUE(code) << users.words();
+  EXPECT_EQ(*code, 0) << users.words();
+
+  auto ledger = cli::read_ledger(users.ledger());
+  ASSERT_TRUE(ledger) << ledger.error().message();
+  EXPECT_TRUE(ledger->ended);
+  EXPECT_GT(ledger->outcomes.size(), 800U);
+  int failed = 0;
+  std::set<std::string> answered;
+  for (const auto& outcome : ledger->outcomes) {
+    answered.insert(outcome.node);
+    if (outcome.failure.empty()) continue;
+    ++failed;
+    ADD_FAILURE() << outcome.kind << " at " << outcome.at_ms << " by " << outcome.node << ": " << outcome.failure;
+  }
+  EXPECT_EQ(failed, 0) << "of " << ledger->outcomes.size() << "\n" << ran->output;
+  for (const char* node : node_names) EXPECT_TRUE(answered.contains(node)) << node << " answered nobody";
+
+  cli::VerifyOptions verify;
+  for (const auto& node : site->nodes()) verify.nodes.push_back(node.url());
+  verify.admin_password = site->admin_password();
+  auto verified = cli::verify_ledger(*ledger, verify);
+  ASSERT_TRUE(verified) << verified.error().message();
+  EXPECT_GT(verified->acknowledged, 50);
+  EXPECT_TRUE(verified->good()) << cli::to_json(*verified);
+  expect_settled(site, bundles().to);
+}
+
+TEST(UpgradeOfASite, ANodeThatComesBeforeUpgradeModeIsRefused) {
+  SiteFixture site(without_conductor());
+  ASSERT_TRUE(site->distribute(bundles().to));
+  const auto folder = site->dir() + "/newcomer";
+  auto nodes = site->nodes();
+  nodes.push_back({.name = "newcomer", .host = "host1", .port = site->spare_port(), .data = folder});
+  ASSERT_TRUE(local::make_folders(folder + "/data"));
+  ASSERT_TRUE(local::write_file(folder + "/site.toml", site->site_toml(nodes), 0600));
+  auto tried = site->afloat_of(site->program_of(bundles().to),
+                               {"serve", "--config", folder + "/site.toml", "--node", "newcomer"}, seconds(20));
+  ASSERT_TRUE(tried) << tried.error().message();
+  EXPECT_EQ(tried->exit_code, 78) << tried->output;
+  for (const auto& word : {bundles().from, bundles().to, std::string("upgrade mode")})
+    EXPECT_NE(tried->output.find(word), std::string::npos) << "no \"" << word << "\" in: " << tried->output;
+  expect_settled(site, bundles().from);
+}
+
+TEST(ClusterCoherence, APutOnOneNodeIsSeenByTheNextGetOnEveryOther) {
+  SiteFixture site(without_conductor());
+  make_space(site);
+  const auto id = make_page(site.admin("node1"), "Seen at once");
+  const auto path = "/rest/api/content/" + id;
+  std::vector<HttpClient> clients;
+  for (const char* node : node_names) clients.push_back(site.admin(node));
+  for (const auto& client : clients)
+    ASSERT_EQ(HttpClient(client).get(path).status, 200);  // now it is in every cache
+  for (int i = 0; i < 300; ++i) {
+    const auto writer = static_cast<std::size_t>(i) % clients.size();
+    const auto text = "text of round " + std::to_string(i) + ".";
+    const auto saved = clients[writer].put(path, page_json("Seen at once", text, i + 2));
+    ASSERT_EQ(saved.status, 200) << *saved.body;
+    for (std::size_t reader = 0; reader < clients.size(); ++reader) {
+      if (reader == writer) continue;
+      const auto read = clients[reader].get(path + "?expand=body.storage,version");
+      ASSERT_NE(read.body->find(text), std::string::npos)
+          << "round " << i << ", written on " << node_names[writer] << ", read on " << node_names[reader] << ": "
+          << *read.body;
+      // The page that people read comes from the cache of rendered articles.
+      ASSERT_NE(clients[reader].get("/pages/" + id).body->find(text), std::string::npos)
+          << "round " << i << ", read as HTML on " << node_names[reader];
+    }
+  }
+}
+
+TEST(UpgradeOfASite, NeedsOnlyItsRestInterfaceAndTheAgent) {
+  SiteFixture site(without_conductor());
+  make_space(site);
+  const auto id = make_page(site.admin("node1"), "Kept");
+  ASSERT_TRUE(site->distribute(bundles().to));
+  const auto started = site.admin("node1").post("/rest/zdu/start");
+  ASSERT_EQ(started.status, 200) << *started.body;
+  EXPECT_EQ(site.phase(), "READY_TO_UPGRADE");
+  for (const std::string node : node_names) {
+    ASSERT_NO_FATAL_FAILURE(replace(site, node, bundles().to));
+    if (node == "node3") break;
+    EXPECT_EQ(site.phase(), "MIXED");
+    for (const char* any : {"node1", "node3"}) {  // one of the new, one of the old
+      const auto refused = site.admin(any).post("/rest/zdu/approve");
+      EXPECT_EQ(refused.status, 409) << *refused.body;
+      for (const std::string old : {"node2", "node3"})
+        EXPECT_EQ(message_of(refused).find(old) != std::string::npos, old > node) << old << ": " << message_of(refused);
+    }
+    const auto cancelled = site.admin("node3").post("/rest/zdu/cancel");
+    EXPECT_EQ(cancelled.status, 409) << *cancelled.body;
+    const auto way = node + " runs " + bundles().to + ": stop it and start it with " + bundles().from;
+    EXPECT_NE(message_of(cancelled).find(way), std::string::npos) << message_of(cancelled);
+  }
+  ASSERT_TRUE(eventually(seconds(5), [&] { return site.phase() == "READY_TO_RUN_UPGRADE_TASKS"; })) << site.phase();
+  const auto approved = site.admin("node2").post("/rest/zdu/approve");
+  ASSERT_EQ(approved.status, 200) << *approved.body;
+  ASSERT_TRUE(eventually(seconds(10), [&] { return site.phase() == "STABLE"; })) << site.phase();
+  expect_settled(site, bundles().to);
+  for (const char* node : node_names) EXPECT_EQ(site.admin(node).get("/rest/api/content/" + id).status, 200) << node;
+}
+
+TEST(UpgradeOfASite, AnOldNodeThatSleptThroughFinalizeExitsAndAcknowledgesNothing) {
+  SiteFixture site(without_conductor());
+  make_space(site);
+  const auto id = make_page(site.admin("node3"), "Asleep");
+  ASSERT_EQ(site.admin("node1").post("/rest/zdu/start").status, 200);
+  ASSERT_TRUE(site->distribute(bundles().to));
+  for (const char* node : {"node1", "node2"}) ASSERT_NO_FATAL_FAILURE(replace(site, node, bundles().to));
+  auto admin = site.admin("node1");
+  const auto member = nodes_by(admin, "id")["node3"];
+  ASSERT_FALSE(member.empty());
+  const pid_t sleeper = site->node_pid("node3");
+  ASSERT_GT(sleeper, 0);
+  ASSERT_EQ(kill(sleeper, SIGSTOP), 0);
+  const auto refused = admin.del("/rest/afloat/1/nodes/" + member);
+  EXPECT_EQ(refused.status, 409) << "removed although its lease runs: " << *refused.body;
+  ASSERT_TRUE(eventually(seconds(15), [&] { return admin.del("/rest/afloat/1/nodes/" + member).status == 204; }));
+  const auto approved = admin.post("/rest/zdu/approve");
+  ASSERT_EQ(approved.status, 200) << *approved.body;
+  ASSERT_TRUE(eventually(seconds(10), [&] { return site.phase() == "STABLE"; })) << site.phase();
+
+  // These lie in its socket before it wakes up, so they are the first thing that it sees.
+  constexpr int writes = 6;
+  http::Client client(writes);
+  std::vector<std::future<Result<http::Response>>> answers;
+  for (int i = 0; i < writes; ++i) {
+    http::ClientRequest late;
+    late.method = i == 0 ? "PUT" : "POST";
+    late.url = site->node("node3").url() + "/rest/api/content" + (i == 0 ? "/" + id : "");
+    late.user = "admin";
+    late.password = site->admin_password();
+    late.headers.set("Content-Type", "application/json");
+    late.body = i == 0 ? page_json("Asleep", "too late", 2) : page_json("Too late " + std::to_string(i), "too late");
+    answers.push_back(std::async(
+        std::launch::async, [&client, late = std::move(late)] { return client.send_blocking(late, seconds(8)); }));
+  }
+  for (auto& answer : answers) EXPECT_EQ(answer.wait_for(milliseconds(50)), std::future_status::timeout);
+  ASSERT_EQ(kill(sleeper, SIGCONT), 0);
+  for (auto& answer : answers) {
+    const auto said = answer.get();
+    EXPECT_TRUE(!said || said->status >= 400) << said->status << " " << *said->body;
+  }
+
+  // It ends; the agent may start it again, and that one must not get in either.
+  json::object told;
+  EXPECT_TRUE(eventually(seconds(15), [&] {
+    told = agent_node(site, "node3");
+    return !told.empty() && !bool_or(told, "running", true);
+  })) << json::serialize(told);
+  const auto code = int_or(told, "last_exit_code");
+  EXPECT_TRUE(code == 78 || code == 1) << json::serialize(told);
+  EXPECT_EQ(nodes_by(admin, "version"),
+            (std::map<std::string, std::string>{{"node1", bundles().to}, {"node2", bundles().to}}));
+  for (const char* node : {"node1", "node2"}) {
+    const auto page = site.admin(node).get("/rest/api/content/" + id + "?expand=body.storage,version");
+    EXPECT_EQ(page.body->find("too late"), std::string::npos) << *page.body;
+    for (int i = 1; i < writes; ++i) {
+      const auto list = site.admin(node).get_json("/rest/api/content?spaceKey=T&title=Too%20late%20" + std::to_string(i));
+      const auto* results = array_at(list, "results");
+      EXPECT_TRUE(results && results->empty()) << json::serialize(list);
+    }
+  }
+}
+
+TEST(UpgradeOfASite, CancelledHalfWayIsOnTheOldReleaseAgain) {
+  SiteFixture site;
+  make_space(site);
+  const auto id = make_page(site.admin("node1"), "Kept");
+  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--max-load", "0"}, seconds(20));
+  ASSERT_TRUE(ran) << ran.error().message();
+  ASSERT_EQ(ran->exit_code, 0) << ran->output;
+  const auto latest = [&]() -> json::object {
+    auto list = site.admin().get_json("/rest/afloat/1/runs?limit=1");
+    const auto* runs = array_at(list, "runs");
+    if (!runs || runs->empty()) return {};
+    return site.admin().get_json("/rest/afloat/1/runs/" + std::to_string(int_or(runs->front().as_object(), "id")));
+  };
+  // The nodes whose draining, and so their replacement, has begun.
+  const auto begun = [&](const json::object& run) {
+    std::set<std::string> nodes;
+    if (const auto* steps = array_at(run, "steps"))
+      for (const auto& step : *steps)
+        if (string_or(step.as_object(), "name") == "drain") nodes.insert(string_or(step.as_object(), "node"));
+    return nodes.size();
+  };
+  ASSERT_TRUE(eventually(seconds(30), [&] { return begun(latest()) >= 2; })) << json::serialize(latest());
+  auto cancelled = site->afloat({"upgrade", "cancel", "--wait"}, seconds(60));
+  ASSERT_TRUE(cancelled) << cancelled.error().message();
+  EXPECT_EQ(cancelled->exit_code, 0) << cancelled->output;
+
+  const auto run = latest();
+  EXPECT_EQ(string_or(run, "outcome"), "cancelled") << cancelled->output;
+  EXPECT_EQ(begun(run), 2U) << "the third node was touched\n" << cancelled->output;
+  expect_settled(site, bundles().from);
+  for (const char* node : node_names) EXPECT_EQ(site.admin(node).get("/rest/api/content/" + id).status, 200) << node;
+}
+
+}  // namespace
+}  // namespace afloat::test
