@@ -10,10 +10,11 @@
 #include <sstream>
 
 #include "adapters/asio/runtime.h"
+#include "adapters/files/archive.h"
 #include "adapters/postgres/database.h"
-#include "base/hash.h"
 #include "cli/commands.h"
 #include "cli/run_task.h"
+#include "local/process.h"
 #include "server/node.h"
 #include "store/upgrade_task.h"
 #include "version/version.h"
@@ -22,11 +23,7 @@ namespace afloat::cli {
 
 namespace {
 
-std::string program_folder() {
-  std::error_code error;
-  const auto path = std::filesystem::read_symlink("/proc/self/exe", error);
-  return path.parent_path().string();
-}
+std::string program_folder() { return std::filesystem::path(local::own_program()).parent_path().string(); }
 
 std::string environment(const char* name) {
   const char* value = std::getenv(name);
@@ -40,13 +37,8 @@ std::string web_folder() {
   return environment("AFLOAT_WEB");
 }
 
-std::string bundle_digest() {
-  std::ifstream file(program_folder() + "/../manifest.json", std::ios::binary);
-  if (!file) return {};
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  return sha256_hex(bytes.str());
-}
+// "" outside a bundle.
+std::string bundle_digest() { return files::sha256_of_file(program_folder() + "/../manifest.json").value_or(""); }
 
 // When this process began, by the wall clock: the kernel's start time in ticks since boot.
 std::int64_t process_started_ms() {

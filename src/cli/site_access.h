@@ -1,21 +1,15 @@
 #pragma once
-#include <boost/json/fwd.hpp>
 #include <string>
 
 #include "base/error.h"
-
-namespace CLI {
-class App;
-}
+#include "cli/credentials.h"
 
 namespace afloat::cli {
 
-/// How the commands that talk to a running site find it: --site, --user, --password-file, or the
-/// environment AFLOAT_SITE, AFLOAT_USER, AFLOAT_PASSWORD.
+/// How the commands that look at a running site find it: --site or AFLOAT_SITE, and who signs in.
 struct SiteAccess {
-  std::string site;
-  std::string user;
-  std::string password_file;
+  std::string site = "http://127.0.0.1:8090";
+  CredentialOptions credentials{.user = "admin", .password_file = {}};
   void add_options(CLI::App& command);
   /// One REST call. Errors carry the site's own message.
   Result<std::string> call(const std::string& method, const std::string& path, const std::string& body = {},

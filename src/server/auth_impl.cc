@@ -8,7 +8,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "server/auth.h"
-#include "server/gated_write.h"
+#include "server/context.h"
 #include "store/session_store.h"
 
 namespace afloat::server {

@@ -78,6 +78,18 @@ struct Context {
   std::function<Task<void>(std::move_only_function<void()>)> offload;
 };
 
+/// As below, for what is built before the Context is: `refresh` reads the gates again.
+template <class T>
+Task<T> with_gates(GateKeeper& keeper, std::function<Task<void>(Deadline)> refresh, Deadline deadline,
+                   std::function<Task<T>(Gates)> work) {
+  for (int attempt = 0;; ++attempt) {
+    auto use = keeper.use();
+    auto result = co_await work(use.gates());
+    if (result || result.error().code() != "AF003" || attempt == 2) co_return result;
+    if (auto fresh = co_await refresh(deadline); !fresh) co_return std::unexpected(fresh.error());
+  }
+}
+
 /// Runs `work` with current gates; when the site's gates have risen meanwhile (AF003: nothing was
 /// done), reads them again and runs it once more. Every content write goes through this.
 template <class T>
@@ -87,12 +99,8 @@ Task<void> refresh_gates(Context& context, Deadline deadline);
 
 template <class T>
 Task<T> with_gates(Context& context, Deadline deadline, std::function<Task<T>(Gates)> work) {
-  for (int attempt = 0;; ++attempt) {
-    auto use = context.gates.use();
-    auto result = co_await work(use.gates());
-    if (result || result.error().code() != "AF003" || attempt == 2) co_return result;
-    if (auto fresh = co_await refresh_gates(context, deadline); !fresh) co_return std::unexpected(fresh.error());
-  }
+  return with_gates<T>(
+      context.gates, [&context](Deadline until) { return refresh_gates(context, until); }, deadline, std::move(work));
 }
 
 }  // namespace afloat::server

@@ -5,7 +5,7 @@
 
 #include "adapters/asio/runtime.h"
 #include "base/hash.h"
-#include "server/gated_write.h"
+#include "server/context.h"
 
 namespace afloat::server {
 

@@ -45,7 +45,7 @@ class Node final : public NodeControl {
  public:
   Node(const SiteConfig& site, const NodeConfig& config, NodeOptions options, std::string id)
       : site_(site), config_(config), options_(std::move(options)), blobs_(files::make_blob_store(site.shared_home, pool_)),
-        timer_(io_.get_executor()), wake_(io_.get_executor()), drained_(io_.get_executor()) {
+        timer_(io_.get_executor()), wake_(io_.get_executor()) {
     info_.id = std::move(id);
     info_.name = config.name;
     info_.version = version::to_string(version::this_version());
@@ -428,7 +428,7 @@ class Node final : public NodeControl {
   asio::thread_pool pool_{3};
   std::unique_ptr<BlobStore> blobs_;
   AsioTimer timer_;
-  Event wake_, drained_;
+  Event wake_;
   postgres::Options database_options_;
   std::unique_ptr<Database> database_;
   std::unique_ptr<ClusterStore> cluster_;

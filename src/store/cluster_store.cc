@@ -90,19 +90,13 @@ TaskRecord task_from(const json::object& o) {
   return t;
 }
 
-Result<Snapshot> one_snapshot(const Result<Rows>& rows) {
-  if (!rows) return std::unexpected(rows.error());
-  if (rows->empty()) return fail(ErrorKind::internal, "the cluster snapshot came back empty");
-  return parse_snapshot(rows->text(0, 0));
-}
-
 class PostgresClusterStore final : public ClusterStore {
  public:
   PostgresClusterStore(Database& database, const Clock& clock, Timer& timer)
       : database_(database), clock_(clock), timer_(timer) {}
 
   Task<Snapshot> observe(Deadline deadline) override {
-    co_return one_snapshot(co_await database_.read({observe_sql(), {}}, deadline));
+    co_return snapshot_from(co_await database_.read({observe_sql(), {}}, deadline));
   }
 
   Task<AdmissionDecision> admit(Candidate candidate, Deadline deadline) override {
@@ -203,7 +197,7 @@ class PostgresClusterStore final : public ClusterStore {
       auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
       if (!row) co_return std::unexpected(row.error());
       // A further statement: in the same one the roster would be older than the lock.
-      auto observed = one_snapshot(co_await transaction.run({observe_sql(), {}}));
+      auto observed = snapshot_from(co_await transaction.run({observe_sql(), {}}));
       if (!observed) co_return std::unexpected(observed.error());
       snapshot = std::move(*observed);
     }
@@ -280,17 +274,13 @@ class PostgresClusterStore final : public ClusterStore {
   Task<void> apply_in(Transaction& transaction, Command command, std::string actor, std::optional<int> target_build,
                       std::optional<std::int64_t> run_id, bool narrows) {
     if (narrows) {
-      // Nobody queues behind us for longer than 50 ms; and always before the row (lock order).
-      auto limit = co_await transaction.run({"set local lock_timeout = '50ms'", {}});
-      if (!limit) co_return std::unexpected(limit.error());
-      auto fence = co_await transaction.run({"select pg_advisory_xact_lock(4117, 1)", {}});
-      if (!fence) co_return std::unexpected(fence.error());
+      if (auto fence = co_await take_fence_lock(transaction); !fence) co_return fence;
       auto unlimited = co_await transaction.run({"set local lock_timeout = '2s'", {}});
       if (!unlimited) co_return std::unexpected(unlimited.error());
     }
     auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
     if (!row) co_return std::unexpected(row.error());
-    auto snapshot = one_snapshot(co_await transaction.run({observe_sql(), {}}));
+    auto snapshot = snapshot_from(co_await transaction.run({observe_sql(), {}}));
     if (!snapshot) co_return std::unexpected(snapshot.error());
     if (auto legal = check_command(*snapshot, command, run_id); !legal) co_return legal;
     std::string_view sql;
@@ -405,6 +395,20 @@ Result<Snapshot> parse_snapshot(std::string_view text) {
   if (const auto* tasks = array_at(*document, "tasks"))
     for (const auto& task : *tasks) snapshot.tasks.push_back(task_from(task.as_object()));
   return snapshot;
+}
+
+Result<Snapshot> snapshot_from(const Result<Rows>& rows) {
+  if (!rows) return std::unexpected(rows.error());
+  if (rows->empty()) return fail(ErrorKind::internal, "the cluster snapshot came back empty");
+  return parse_snapshot(rows->text(0, 0));
+}
+
+Task<void> take_fence_lock(Transaction& transaction) {
+  auto limit = co_await transaction.run({"set local lock_timeout = '50ms'", {}});
+  if (!limit) co_return std::unexpected(limit.error());
+  auto fence = co_await transaction.run({"select pg_advisory_xact_lock(4117, 1)", {}});
+  if (!fence) co_return std::unexpected(fence.error());
+  co_return Result<void>{};
 }
 
 Task<void> add_event(Transaction& transaction, std::string actor, std::string kind, std::string detail_json) {

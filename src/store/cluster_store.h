@@ -15,6 +15,11 @@ Task<void> wake_cluster(Database& database, Deadline deadline);
 /// The one statement of observe(), for transactions that decide on it.
 std::string_view observe_sql();
 Result<cluster::Snapshot> parse_snapshot(std::string_view json);
+/// What observe_sql() has answered.
+Result<cluster::Snapshot> snapshot_from(const Result<Rows>& rows);
+/// The fence lock exclusively, or 55P03 after 50 ms: nobody queues behind it for longer. First in its
+/// transaction, before any row (lock order).
+Task<void> take_fence_lock(Transaction& transaction);
 Task<void> add_event(Transaction& transaction, std::string actor, std::string kind, std::string detail_json);
 
 }  // namespace afloat::store

@@ -18,10 +18,7 @@ Task<void> change(Transaction& transaction, Statement update, std::string actor,
 }
 
 Task<void> fenced_change(Transaction& transaction, Statement update, std::string actor, std::string kind) {
-  auto limit = co_await transaction.run({"set local lock_timeout = '50ms'", {}});
-  if (!limit) co_return std::unexpected(limit.error());
-  auto fence = co_await transaction.run({"select pg_advisory_xact_lock(4117, 1)", {}});
-  if (!fence) co_return std::unexpected(fence.error());
+  if (auto fence = co_await take_fence_lock(transaction); !fence) co_return fence;
   co_return co_await change(transaction, std::move(update), std::move(actor), std::move(kind));
 }
 
@@ -33,7 +30,8 @@ Task<void> raise_cluster_version(Database& database, std::string version, std::s
       [&](Transaction& transaction) {
         return change(transaction,
                       {"update cluster_state set cluster_version = $1, gates = gates + 1, epoch = epoch + 1 "
-                       "where finalize_requested is not null and cluster_version <> $1", {version}},
+                       "where finalize_requested is not null and cluster_version <> $1",
+                       {version}},
                       actor, "cluster_version_raised");
       },
       deadline);
@@ -47,7 +45,8 @@ Task<void> second_fence(Database& database, std::string actor, Deadline deadline
       [&](Transaction& transaction) {
         return fenced_change(transaction,
                              {"update cluster_state set min_gates = gates, epoch = epoch + 1 "
-                              "where finalize_requested is not null and min_gates < gates", {}},
+                              "where finalize_requested is not null and min_gates < gates",
+                              {}},
                              actor, "gates_fenced");
       },
       deadline);
@@ -57,10 +56,12 @@ Task<void> end_upgrade_mode(Database& database, std::string actor, Deadline dead
   auto done = co_await database.transaction(
       std::nullopt,
       [&](Transaction& transaction) {
-        return change(transaction,
-                      {"update cluster_state set mode = 'off', original_build = null, target_build = null, expand_done = false, "
-                       "finalize_requested = null, run_id = null, epoch = epoch + 1 where finalize_requested is not null", {}},
-                      actor, "stable");
+        return change(
+            transaction,
+            {"update cluster_state set mode = 'off', original_build = null, target_build = null, expand_done = false, "
+             "finalize_requested = null, run_id = null, epoch = epoch + 1 where finalize_requested is not null",
+             {}},
+            actor, "stable");
       },
       deadline);
   if (!done) co_return done;
@@ -68,9 +69,10 @@ Task<void> end_upgrade_mode(Database& database, std::string actor, Deadline dead
 }
 
 Task<void> trim_change_log(Database& database, Deadline deadline) {
-  auto rows = co_await database.slow_read(
-      {"delete from change_log where at < clock_timestamp() - interval '1 hour' and xid < pg_snapshot_xmin(pg_current_snapshot())", {}},
-      deadline);
+  auto rows = co_await database.slow_read({"delete from change_log where at < clock_timestamp() - interval '1 hour' "
+                                           "and xid < pg_snapshot_xmin(pg_current_snapshot())",
+                                           {}},
+                                          deadline);
   if (!rows) co_return std::unexpected(rows.error());
   co_return Result<void>{};
 }

@@ -47,11 +47,6 @@ const UpgradeTask* find_task(std::string_view id) {
   return nullptr;
 }
 
-Result<Snapshot> snapshot_of(const Result<Rows>& rows) {
-  if (!rows) return std::unexpected(rows.error());
-  return parse_snapshot(rows->text(0, 0));
-}
-
 std::unexpected<Error> taken(std::string_view id) {
   return fail(ErrorKind::conflict, fmt::format("Another runner has taken over {}.", id), "taken_over");
 }
@@ -66,7 +61,7 @@ TaskRunner::TaskRunner(Database& database, const Clock& clock, Timer& timer, int
     : database_(database), clock_(clock), timer_(timer), build_(build), runner_(std::move(runner)) {}
 
 Task<void> TaskRunner::register_tasks(Deadline deadline) {
-  auto snapshot = snapshot_of(co_await database_.read({observe_sql(), {}}, deadline));
+  auto snapshot = snapshot_from(co_await database_.read({observe_sql(), {}}, deadline));
   if (!snapshot) co_return std::unexpected(snapshot.error());
   const auto declared = declarations();
   if (auto wrong = checksum_mismatches(*snapshot, declared); !wrong.empty())
@@ -168,7 +163,7 @@ Task<void> finish_contract(Transaction& transaction, const UpgradeTask& task, in
 Task<void> open_window(Transaction& transaction, std::string runner) {
   auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
   if (!row) co_return std::unexpected(row.error());
-  auto snapshot = snapshot_of(co_await transaction.run({observe_sql(), {}}));
+  auto snapshot = snapshot_from(co_await transaction.run({observe_sql(), {}}));
   if (!snapshot) co_return std::unexpected(snapshot.error());
   if (!snapshot->state || snapshot->state->mode == Mode::off)
     co_return fail(ErrorKind::failed_precondition, "Upgrade mode is off, so no release may prepare the schema. Start the upgrade first: afloat upgrade run, or POST /rest/zdu/start.");
@@ -238,7 +233,7 @@ Task<void> TaskRunner::expand(std::function<void(std::string)> say, Deadline dea
   if (auto registered = co_await register_tasks(deadline); !registered) co_return registered;
   bool waiting_told = false;
   while (clock_.steady_now() < deadline) {
-    auto snapshot = snapshot_of(co_await database_.read({observe_sql(), {}}, deadline));
+    auto snapshot = snapshot_from(co_await database_.read({observe_sql(), {}}, deadline));
     if (!snapshot) co_return std::unexpected(snapshot.error());
     if (snapshot->state && snapshot->state->expand_done) co_return Result<void>{};
     const auto pending = pending_expand(*snapshot, declarations());
