@@ -10,9 +10,9 @@ using namespace cluster;
 using std::chrono::milliseconds;
 
 Finalizer::Finalizer(Database& database, ClusterStore& cluster, const Clock& clock, Timer& timer, int build,
-                     std::string version, std::string node)
+                     std::string version, std::string node, std::span<const store::UpgradeTask> tasks)
     : database_(database), cluster_(cluster), build_(build), version_(std::move(version)),
-      node_(std::move(node)), runner_(database, clock, timer, build, node_) {}
+      node_(std::move(node)), tasks_(tasks), runner_(database, clock, timer, build, node_, tasks) {}
 
 Task<milliseconds> Finalizer::step(ClusterState state, Deadline deadline) {
   if (state.mode == Mode::off || !state.expand_done || state.target_build != build_) co_return milliseconds(1000);
@@ -40,7 +40,7 @@ Task<milliseconds> Finalizer::backfill_early(Deadline deadline) {
 Task<milliseconds> Finalizer::finalize(Deadline deadline) {
   auto snapshot = co_await cluster_.observe(deadline);
   if (!snapshot) co_return std::unexpected(snapshot.error());
-  const auto next = next_finalize_step(*snapshot, store::declarations());
+  const auto next = next_finalize_step(*snapshot, store::declarations(tasks_));
   switch (next.stage) {
     case FinalizeStage::backfill: {
       auto done = co_await runner_.backfill_some(next.task_id, gates_of(*snapshot->state), store::TaskRunner::Pass::final, deadline);

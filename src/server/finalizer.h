@@ -13,7 +13,7 @@ namespace afloat::server {
 class Finalizer {
  public:
   Finalizer(Database& database, ClusterStore& cluster, const Clock& clock, Timer& timer, int build, std::string version,
-            std::string node);
+            std::string node, std::span<const store::UpgradeTask> tasks = store::all_tasks());
   /// One step; how long to wait before the next call. Errors are logged by the caller and tried again.
   Task<std::chrono::milliseconds> step(cluster::ClusterState state, Deadline deadline);
 
@@ -26,6 +26,7 @@ class Finalizer {
   ClusterStore& cluster_;
   int build_;
   std::string version_, node_;
+  std::span<const store::UpgradeTask> tasks_;
   store::TaskRunner runner_;
 };
 

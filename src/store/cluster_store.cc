@@ -92,8 +92,8 @@ TaskRecord task_from(const json::object& o) {
 
 class PostgresClusterStore final : public ClusterStore {
  public:
-  PostgresClusterStore(Database& database, const Clock& clock, Timer& timer)
-      : database_(database), clock_(clock), timer_(timer) {}
+  PostgresClusterStore(Database& database, const Clock& clock, Timer& timer, std::span<const UpgradeTask> tasks)
+      : database_(database), clock_(clock), timer_(timer), tasks_(tasks) {}
 
   Task<Snapshot> observe(Deadline deadline) override {
     co_return snapshot_from(co_await database_.read({observe_sql(), {}}, deadline));
@@ -268,7 +268,7 @@ class PostgresClusterStore final : public ClusterStore {
          "execute format('alter role current_user in database %I set default_transaction_isolation = ''read committed''', current_database()); "
          "end $$", {}});
     if (!settings) co_return std::unexpected(settings.error());
-    co_return co_await TaskRunner::install_fresh(transaction);
+    co_return co_await TaskRunner::install_fresh(transaction, tasks_);
   }
 
   Task<void> apply_in(Transaction& transaction, Command command, std::string actor, std::optional<int> target_build,
@@ -357,6 +357,7 @@ class PostgresClusterStore final : public ClusterStore {
   Database& database_;
   const Clock& clock_;
   Timer& timer_;
+  std::span<const UpgradeTask> tasks_;
 };
 
 }  // namespace
@@ -424,8 +425,9 @@ Task<void> wake_cluster(Database& database, Deadline deadline) {
   co_return Result<void>{};
 }
 
-std::unique_ptr<ClusterStore> make_cluster_store(Database& database, const Clock& clock, Timer& timer) {
-  return std::make_unique<PostgresClusterStore>(database, clock, timer);
+std::unique_ptr<ClusterStore> make_cluster_store(Database& database, const Clock& clock, Timer& timer,
+                                                 std::span<const UpgradeTask> tasks) {
+  return std::make_unique<PostgresClusterStore>(database, clock, timer, tasks);
 }
 
 }  // namespace afloat::store

@@ -2,12 +2,15 @@
 #include <memory>
 
 #include "ports/cluster_store.h"
+#include "store/upgrade_task.h"
 
 namespace afloat::store {
 
 /// ClusterStore over PostgreSQL. Lock order everywhere: fence lock (4117,1), bootstrap lock (4117,2),
-/// cluster_state, member rows, task row. `timer` paces the tries for the fence lock.
-std::unique_ptr<ClusterStore> make_cluster_store(Database& database, const Clock& clock, Timer& timer);
+/// cluster_state, member rows, task row. `timer` paces the tries for the fence lock; `tasks` are what a fresh
+/// database is brought up to date with.
+std::unique_ptr<ClusterStore> make_cluster_store(Database& database, const Clock& clock, Timer& timer,
+                                                 std::span<const UpgradeTask> tasks = all_tasks());
 
 /// Wakes every node's cluster listener (channel "afloat_cluster"); sent outside any write transaction.
 Task<void> wake_cluster(Database& database, Deadline deadline);

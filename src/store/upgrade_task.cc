@@ -33,19 +33,13 @@ void UpgradeTask::seal() {
   declaration.checksum = sha256_hex(all);
 }
 
-std::vector<TaskDeclaration> declarations() {
+std::vector<TaskDeclaration> declarations(std::span<const UpgradeTask> tasks) {
   std::vector<TaskDeclaration> out;
-  for (const auto& task : all_tasks()) out.push_back(task.declaration);
+  for (const auto& task : tasks) out.push_back(task.declaration);
   return out;
 }
 
 namespace {
-
-const UpgradeTask* find_task(std::string_view id) {
-  for (const auto& task : all_tasks())
-    if (task.declaration.id == id) return &task;
-  return nullptr;
-}
 
 std::unexpected<Error> taken(std::string_view id) {
   return fail(ErrorKind::conflict, fmt::format("Another runner has taken over {}.", id), "taken_over");
@@ -57,13 +51,20 @@ constexpr std::string_view done_sql =
 
 }  // namespace
 
-TaskRunner::TaskRunner(Database& database, const Clock& clock, Timer& timer, int build, std::string runner)
-    : database_(database), clock_(clock), timer_(timer), build_(build), runner_(std::move(runner)) {}
+TaskRunner::TaskRunner(Database& database, const Clock& clock, Timer& timer, int build, std::string runner,
+                       std::span<const UpgradeTask> tasks)
+    : database_(database), clock_(clock), timer_(timer), build_(build), runner_(std::move(runner)), tasks_(tasks) {}
+
+const UpgradeTask* TaskRunner::find_task(std::string_view id) const {
+  for (const auto& task : tasks_)
+    if (task.declaration.id == id) return &task;
+  return nullptr;
+}
 
 Task<void> TaskRunner::register_tasks(Deadline deadline) {
   auto snapshot = snapshot_from(co_await database_.read({observe_sql(), {}}, deadline));
   if (!snapshot) co_return std::unexpected(snapshot.error());
-  const auto declared = declarations();
+  const auto declared = declarations(tasks_);
   if (auto wrong = checksum_mismatches(*snapshot, declared); !wrong.empty())
     co_return fail(ErrorKind::failed_precondition,
                    fmt::format("The upgrade task {} was recorded with another checksum: an other build of this release has "
@@ -160,23 +161,6 @@ Task<void> finish_contract(Transaction& transaction, const UpgradeTask& task, in
   co_return co_await add_event(transaction, "upgrade", "task_done", fmt::format(R"({{"task":"{}"}})", task.declaration.id));
 }
 
-Task<void> open_window(Transaction& transaction, std::string runner) {
-  auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
-  if (!row) co_return std::unexpected(row.error());
-  auto snapshot = snapshot_from(co_await transaction.run({observe_sql(), {}}));
-  if (!snapshot) co_return std::unexpected(snapshot.error());
-  if (!snapshot->state || snapshot->state->mode == Mode::off)
-    co_return fail(ErrorKind::failed_precondition, "Upgrade mode is off, so no release may prepare the schema. Start the upgrade first: afloat upgrade run, or POST /rest/zdu/start.");
-  if (snapshot->state->expand_done) co_return Result<void>{};
-  if (auto pending = pending_expand(*snapshot, declarations()); !pending.empty())
-    co_return fail(ErrorKind::conflict, fmt::format("The expand task {} is not done yet.", pending.front()));
-  // With the record of expand, and not before, the window opens: no new binary writes before its schema is there.
-  auto opened = co_await transaction.run(
-      {"update cluster_state set expand_done = true, max_build = greatest(max_build, target_build), epoch = epoch + 1", {}});
-  if (!opened) co_return std::unexpected(opened.error());
-  co_return co_await add_event(transaction, runner, "expand_done", "{}");
-}
-
 Task<void> pin_target(Transaction& transaction, int build, std::string runner) {
   auto row = co_await transaction.run({"select mode, target_build, original_build, cluster_version from cluster_state for update", {}});
   if (!row) co_return std::unexpected(row.error());
@@ -200,6 +184,23 @@ Task<void> pin_target(Transaction& transaction, int build, std::string runner) {
 }
 
 }  // namespace
+
+Task<void> TaskRunner::open_window(Transaction& transaction) {
+  auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
+  if (!row) co_return std::unexpected(row.error());
+  auto snapshot = snapshot_from(co_await transaction.run({observe_sql(), {}}));
+  if (!snapshot) co_return std::unexpected(snapshot.error());
+  if (!snapshot->state || snapshot->state->mode == Mode::off)
+    co_return fail(ErrorKind::failed_precondition, "Upgrade mode is off, so no release may prepare the schema. Start the upgrade first: afloat upgrade run, or POST /rest/zdu/start.");
+  if (snapshot->state->expand_done) co_return Result<void>{};
+  if (auto pending = pending_expand(*snapshot, declarations(tasks_)); !pending.empty())
+    co_return fail(ErrorKind::conflict, fmt::format("The expand task {} is not done yet.", pending.front()));
+  // With the record of expand, and not before, the window opens: no new binary writes before its schema is there.
+  auto opened = co_await transaction.run(
+      {"update cluster_state set expand_done = true, max_build = greatest(max_build, target_build), epoch = epoch + 1", {}});
+  if (!opened) co_return std::unexpected(opened.error());
+  co_return co_await add_event(transaction, runner_, "expand_done", "{}");
+}
 
 Task<void> TaskRunner::run_step(UpgradeTask::Step step, std::string task_id, int token,
                                 std::function<void(std::string)> say, Deadline deadline) {
@@ -236,10 +237,10 @@ Task<void> TaskRunner::expand(std::function<void(std::string)> say, Deadline dea
     auto snapshot = snapshot_from(co_await database_.read({observe_sql(), {}}, deadline));
     if (!snapshot) co_return std::unexpected(snapshot.error());
     if (snapshot->state && snapshot->state->expand_done) co_return Result<void>{};
-    const auto pending = pending_expand(*snapshot, declarations());
+    const auto pending = pending_expand(*snapshot, declarations(tasks_));
     if (pending.empty()) {
       auto opened = co_await database_.transaction(
-          std::nullopt, [this](Transaction& t) { return open_window(t, runner_); }, deadline);
+          std::nullopt, [this](Transaction& t) { return open_window(t); }, deadline);
       if (opened) {
         auto woken = co_await wake_cluster(database_, deadline);
         (void)woken;
@@ -375,8 +376,8 @@ Task<void> TaskRunner::contract(std::string task_id, Deadline deadline) {
   co_return co_await record_failure(task_id, claimed->token, done.error(), deadline);
 }
 
-Task<void> TaskRunner::install_fresh(Transaction& transaction) {
-  for (const auto& task : all_tasks()) {
+Task<void> TaskRunner::install_fresh(Transaction& transaction, std::span<const UpgradeTask> tasks) {
+  for (const auto& task : tasks) {
     for (auto sql : task.relax) {
       auto done = co_await transaction.run({sql, {}});
       if (!done) co_return std::unexpected(done.error());

@@ -33,15 +33,17 @@ struct UpgradeTask {
   void seal();
 };
 
-/// Every task that this binary knows, in order of build and ordinal (store/tasks/registry.cc).
+/// Every task that this binary knows, in order of build and ordinal (store/tasks/registry.cc). It is the
+/// default wherever tasks are handed in; tests hand in tasks of their own.
 std::span<const UpgradeTask> all_tasks();
-std::vector<cluster::TaskDeclaration> declarations();
+std::vector<cluster::TaskDeclaration> declarations(std::span<const UpgradeTask> tasks);
 
 /// Runs tasks under the ledger's lease: claim with a token, attempts rising before the work, three
 /// runners lost or an error: failed, with its name. One per process; call on the database's context.
 class TaskRunner {
  public:
-  TaskRunner(Database& database, const Clock& clock, Timer& timer, int build, std::string runner);
+  TaskRunner(Database& database, const Clock& clock, Timer& timer, int build, std::string runner,
+             std::span<const UpgradeTask> tasks = all_tasks());
 
   /// Writes the ledger rows of the declared tasks that are missing. Errors: failed_precondition naming
   /// a task whose recorded checksum differs from this binary's.
@@ -58,9 +60,11 @@ class TaskRunner {
   Task<void> relax(std::string task_id, Deadline deadline);
   Task<void> contract(std::string task_id, Deadline deadline);
   /// Runs every task's statements inside the bootstrap of a fresh database and records them as done.
-  static Task<void> install_fresh(Transaction& transaction);
+  static Task<void> install_fresh(Transaction& transaction, std::span<const UpgradeTask> tasks);
 
  private:
+  const UpgradeTask* find_task(std::string_view id) const;
+  Task<void> open_window(Transaction& transaction);
   enum class Claim { mine, taken };
   struct Claimed {
     Claim outcome = Claim::taken;
@@ -79,6 +83,7 @@ class TaskRunner {
   Timer& timer_;
   int build_;
   std::string runner_;
+  std::span<const UpgradeTask> tasks_;
   std::map<std::string, int> tokens_;  ///< of backfills that this runner holds
 };
 

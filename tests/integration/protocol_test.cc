@@ -19,16 +19,6 @@
 namespace afloat::store {
 
 namespace {
-std::vector<UpgradeTask>& test_tasks() {
-  static std::vector<UpgradeTask> tasks;
-  return tasks;
-}
-}  // namespace
-
-/// In place of store/tasks/registry.cc, so that tests can run tasks of their own; empty unless a test fills it.
-std::span<const UpgradeTask> all_tasks() { return test_tasks(); }
-
-namespace {
 
 using namespace std::chrono_literals;
 using cluster::AdmissionDecision;
@@ -370,14 +360,11 @@ TEST(Protocol, FrozenTaskRunnerCommitsNothing) {
   task.remaining_sql = "select count(*) from doc where body not like '%+'";
   task.seal();
   const auto id = task.declaration.id;
-  test_tasks().push_back(std::move(task));
-  struct Forget {
-    ~Forget() { test_tasks().clear(); }
-  } forget;
+  const std::vector<UpgradeTask> tasks{std::move(task)};
   ASSERT_EQ(site.query("insert into doc (id, body) select n, 'x' from generate_series(2, 9) n returning 1"), "1");
   Node node(site);
-  TaskRunner frozen(*node.database, node.clock, node.timer, old_build, "one"),
-      other(*node.database, node.clock, node.timer, old_build, "two");
+  TaskRunner frozen(*node.database, node.clock, node.timer, old_build, "one", tasks),
+      other(*node.database, node.clock, node.timer, old_build, "two", tasks);
   const auto batch = [&](TaskRunner& runner) {
     return node.run(runner.backfill_some(id, Gates{1, old_build}, TaskRunner::Pass::early, soon()));
   };
