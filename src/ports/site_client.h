@@ -18,7 +18,7 @@ struct DrainStatus {
 /// A node's own admin calls, straight to its address (not through the balancer).
 struct SiteClient {
   virtual ~SiteClient() = default;
-  /// Begins or polls a drain. Beginning again is not an error.
+  /// Begins or polls a drain. Beginning again is not an error. The caller has told the balancer before.
   virtual Task<DrainStatus> drain(std::string node, Deadline deadline) = 0;
   virtual Task<DrainStatus> drain_status(std::string node, Deadline deadline) = 0;
   virtual Task<void> undrain(std::string node, Deadline deadline) = 0;

@@ -20,8 +20,10 @@ struct Identity {
 };
 
 /// Who sends a request: session cookie (afloat_session), basic auth, or bearer token. A verified basic
-/// or token credential is remembered as a keyed hash for 60 s, and dropped when the change log tells of
-/// that user's change (kind "user", key = user id). Sessions are read from the database with each
+/// or token credential is remembered as a keyed hash for 60 s, and dropped when the change log, polled before
+/// it is trusted, tells of that user's change (kind "user", key = user id). A verified password is also told
+/// to the other nodes (table verified_credential), so that a node which has just started, with all its users
+/// coming at once, does not have to hash every password anew. Sessions are read from the database with each
 /// request, pipelined with the change-log poll. Also keeps the node's "active users": signed-in users
 /// with a request here in the last five minutes.
 class Auth {
@@ -57,7 +59,9 @@ struct AuthDependencies {
   std::shared_ptr<AuthShared> shared;
   /// refresh_gates() of the context that this Auth is for; called only after start.
   std::function<Task<void>(Deadline)> refresh_gates;
-  std::function<Task<void>(std::move_only_function<void()>)> offload;
+  /// Runs a password hash, 25 ms of processor time, where it is in nobody's way.
+  std::function<Task<void>(std::move_only_function<void()>)> hash;
+  std::string site_key;  ///< of identity.h
   bool secure_cookies = false;  ///< the site's base URL is https
 };
 std::unique_ptr<Auth> make_auth(AuthDependencies dependencies);

@@ -160,7 +160,6 @@ class StoredAuth final : public Auth {
   struct State {
     explicit State(AuthDependencies dependencies) : with(std::move(dependencies)) {}
     AuthDependencies with;
-    const std::string key = random_hex(32);  // of this process: hashes are of no use elsewhere
     std::map<std::string, Remembered> remembered;
     std::map<std::string, std::shared_ptr<Pending>> pending;
     std::set<std::string> touching;
@@ -173,11 +172,11 @@ class StoredAuth final : public Auth {
       std::erase_if(remembered,
                     [id](const auto& entry) { return std::to_string(entry.second.identity.user_id) == id; });
     }
-    void remember(const std::string& credential, Identity identity, SteadyTime now) {
+    void remember(const std::string& credential, Identity identity, SteadyTime now, std::chrono::milliseconds time) {
       if (remembered.size() >= most_remembered)
         std::erase_if(remembered, [now](const auto& entry) { return entry.second.until <= now; });
       if (remembered.size() >= most_remembered) remembered.clear();
-      remembered[credential] = {std::move(identity), now + remembered_for};
+      remembered[credential] = {std::move(identity), now + time};
     }
   };
 
@@ -230,7 +229,12 @@ class StoredAuth final : public Auth {
 
   static Task<Identity> by_credential(std::shared_ptr<State> state, bool basic, std::string credential,
                                       std::string remote, Deadline deadline) {
-    const auto hash = keyed_hash(state->key, (basic ? "basic " : "bearer ") + credential);
+    const auto hash = keyed_hash(state->with.site_key, (basic ? "basic " : "bearer ") + credential);
+    if (const auto known = state->remembered.find(hash); known != state->remembered.end()) {
+      // Trusted only after a poll that began now: a password changed on any node counts at once.
+      if (known->second.until > state->with.clock.steady_now())
+        if (auto fresh = co_await state->with.changes.fresh(deadline); !fresh) co_return std::unexpected(fresh.error());
+    }
     if (const auto known = state->remembered.find(hash); known != state->remembered.end()) {
       if (known->second.until > state->with.clock.steady_now()) co_return known->second.identity;
       state->remembered.erase(known);
@@ -247,25 +251,52 @@ class StoredAuth final : public Auth {
     const auto pending = std::make_shared<Pending>(executor);
     state->pending[hash] = pending;
     const auto changes_before = state->user_changes;
-    auto identity = basic ? co_await check_basic(state, std::move(credential), std::move(remote), deadline)
+    std::chrono::milliseconds lifetime = remembered_for;
+    auto identity = basic ? co_await check_basic(state, std::move(credential), hash, lifetime, std::move(remote), deadline)
                           : co_await check_token(state, std::move(credential), deadline);
     // A change of the user that was heard of meanwhile may have come after what was read.
     if (identity && state->user_changes == changes_before)
-      state->remember(hash, *identity, state->with.clock.steady_now());
+      state->remember(hash, *identity, state->with.clock.steady_now(), lifetime);
     pending->outcome = identity;
     state->pending.erase(hash);
     pending->done.notify_all();
     co_return identity;
   }
 
-  static Task<Identity> check_basic(std::shared_ptr<State> state, std::string credential, std::string remote,
-                                    Deadline deadline) {
+  /// `lifetime` comes back shorter where another node has verified the password some time ago.
+  static Task<Identity> check_basic(std::shared_ptr<State> state, std::string credential, std::string hash,
+                                    std::chrono::milliseconds& lifetime, std::string remote, Deadline deadline) {
     const auto decoded = from_base64(credential);
     const auto colon = decoded ? decoded->find(':') : std::string::npos;
     if (colon == std::string::npos)
       co_return fail(ErrorKind::unauthenticated, "The basic credentials are not base64 of name:password.");
-    co_return co_await verify(state, decoded->substr(0, colon), decoded->substr(colon + 1), std::move(remote),
-                              deadline);
+    const auto name = decoded->substr(0, colon);
+    const auto& digest = hash;
+    if (is_utf8(name)) {
+      auto candidate = co_await store::find_candidate(state->with.database, name, digest, deadline);
+      if (!candidate && candidate.error().kind() != ErrorKind::not_found) co_return std::unexpected(candidate.error());
+      if (candidate && candidate->verified) {
+        lifetime = std::min(lifetime, candidate->remaining);
+        co_return identity_of(candidate->user, Identity::Via::basic);
+      }
+    }
+    std::string verified_hash;
+    auto identity = co_await verify(state, name, decoded->substr(colon + 1), std::move(remote), deadline, &verified_hash);
+    if (identity) {
+      auto executor = co_await boost::asio::this_coro::executor;
+      spawn(executor, "verified credential",
+            [state, digest, user = identity->user_id, verified_hash] { return tell_others(state, digest, user, verified_hash); });
+    }
+    co_return identity;
+  }
+
+  static Async<void> tell_others(std::shared_ptr<State> state, std::string digest, std::int64_t user, std::string verified_hash) {
+    const auto deadline = state->with.clock.steady_now() + seconds(5);
+    // Not told is no harm: they verify the password themselves.
+    [[maybe_unused]] auto told = co_await with_gates<void>(
+        state->with.gates, state->with.refresh_gates, deadline, [&](Gates gates) {
+          return store::note_verified(state->with.database, gates, digest, user, verified_hash, remembered_for, deadline);
+        });
   }
 
   static Task<Identity> check_token(std::shared_ptr<State> state, std::string token, Deadline deadline) {
@@ -276,8 +307,9 @@ class StoredAuth final : public Auth {
     co_return identity_of(**user, Identity::Via::token);
   }
 
+  /// The password hash that it was verified against goes to `verified_hash`.
   static Task<Identity> verify(std::shared_ptr<State> state, std::string name, std::string password, std::string remote,
-                               Deadline deadline) {
+                               Deadline deadline, std::string* verified_hash = nullptr) {
     const auto who = to_lower(name) + '\n' + remote;
     auto& shared = *state->with.shared;
     if (shared.blocked(who, state->with.clock.steady_now()))
@@ -289,7 +321,7 @@ class StoredAuth final : public Auth {
     if (!user && user.error().kind() != ErrorKind::not_found) co_return std::unexpected(user.error());
     bool right = false;
     // An unknown user costs as much time as a wrong password, so the time does not tell who exists.
-    auto checked = co_await state->with.offload([&] {
+    auto checked = co_await state->with.hash([&] {
       if (user)
         right = verify_password(user->password_hash, password);
       else
@@ -300,6 +332,7 @@ class StoredAuth final : public Auth {
       shared.failed(who, state->with.clock.steady_now());
       co_return fail(ErrorKind::unauthenticated, "The user name or the password is wrong.");
     }
+    if (verified_hash) *verified_hash = user->password_hash;
     co_return identity_of(*user, Identity::Via::basic);
   }
 

@@ -45,4 +45,40 @@ Result<NodeIdentity> NodeIdentity::open(const std::string& folder) {
   return NodeIdentity(file, std::move(id));
 }
 
+Result<std::string> site_key(const std::string& shared_home) {
+  const auto path = shared_home + "/site.key";
+  const auto failed = [&path](std::string_view what) {
+    return fail(ErrorKind::unavailable, fmt::format("Can't {} {}: {}. Check the shared home and its rights.", what, path,
+                                                    std::strerror(errno)));
+  };
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    if (const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC); file >= 0) {
+      char buffer[128] = {};
+      const auto size = ::read(file, buffer, sizeof buffer - 1);
+      ::close(file);
+      std::string key(trim(std::string_view(buffer, size > 0 ? static_cast<std::size_t>(size) : 0)));
+      if (key.size() == 64) return key;
+      return fail(ErrorKind::data_corrupted,
+                  fmt::format("{} does not hold 64 hex digits. Remove it: the next node that starts makes another.", path));
+    } else if (errno != ENOENT) {
+      return failed("read");
+    }
+    // Made aside and linked, so that of two first nodes one wins and nobody reads half a key.
+    const auto aside = path + "." + random_hex(4);
+    const int file = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (file < 0) return failed("make");
+    const auto key = random_hex(32) + "\n";
+    const bool written = ::write(file, key.data(), key.size()) == static_cast<ssize_t>(key.size()) && ::fsync(file) == 0;
+    const bool closed = ::close(file) == 0;
+    const bool linked = written && closed && (::link(aside.c_str(), path.c_str()) == 0 || errno == EEXIST);
+    if (!linked) {
+      auto error = failed("make");
+      ::unlink(aside.c_str());
+      return error;
+    }
+    ::unlink(aside.c_str());
+  }
+  return failed("read");
+}
+
 }  // namespace afloat::server

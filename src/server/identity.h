@@ -22,4 +22,8 @@ class NodeIdentity {
   std::string id_;
 };
 
+/// The secret that all nodes of a site share and the database does not know: 64 hex digits in
+/// <shared_home>/site.key (mode 0600), made by the first node. Errors: unavailable when it can't be read or made.
+Result<std::string> site_key(const std::string& shared_home);
+
 }  // namespace afloat::server

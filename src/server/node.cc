@@ -1,7 +1,9 @@
 #include "server/node.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
@@ -70,14 +72,15 @@ class Node final : public NodeControl {
     io_.run();
     for (auto& shard : shards_) shard->stop_and_join();
     pool_.join();
+    hashing_.join();
     return exit_code_;
   }
 
   // NodeControl; called from shards.
   NodeState state() const override { return state_.load(); }
   bool lease_valid() const override { return boottime_ms() < lease_valid_until_.load(); }
-  Task<DrainView> drain(std::string actor) override {
-    co_return co_await asio::co_spawn(io_, begin_drain(std::move(actor)), asio::use_awaitable);
+  Task<DrainView> drain(std::string actor, Balancer told_by) override {
+    co_return co_await asio::co_spawn(io_, begin_drain(std::move(actor), told_by), asio::use_awaitable);
   }
   Task<DrainView> undrain(std::string actor) override {
     co_return co_await asio::co_spawn(io_, end_drain(std::move(actor)), asio::use_awaitable);
@@ -152,10 +155,14 @@ class Node final : public NodeControl {
     }
     auto failed = co_await fail_unfinished_tasks(*database_, gates_, info_.name, in(seconds(10)));
     if (!failed) co_return failed;
+    auto key = site_key(site_.shared_home);
+    if (!key) co_return std::unexpected(key.error());
+    // Sign-ins come in crowds, to a node that has just started most of all; they must not slow down who is signed in.
+    asio::post(hashing_, [] { setpriority(PRIO_PROCESS, static_cast<id_t>(gettid()), 5); });
     for (int i = 0; i < config_.threads; ++i) {
       auto options = database_options_;
       options.write_connections = std::max(1, site_.write_connections / config_.threads);
-      auto shard = Shard::make({site_, config_, info_, options_.web, options, clock_, pool_, *blobs_, metrics_, *this, auth_shared_, tasks_running_});
+      auto shard = Shard::make({site_, config_, info_, options_.web, options, clock_, pool_, hashing_, *key, *blobs_, metrics_, *this, auth_shared_, tasks_running_});
       if (!shard) co_return std::unexpected(shard.error());
       shards_.push_back(std::move(*shard));
     }
@@ -337,7 +344,8 @@ class Node final : public NodeControl {
 
   // ---- drain and end
 
-  Task<DrainView> begin_drain(std::string actor) {
+  Task<DrainView> begin_drain(std::string actor, Balancer told_by) {
+    if (told_by == Balancer::caller) linger_ = milliseconds(0);
     if (state() == NodeState::DRAINING) co_return drain_view();
     if (state() != NodeState::ACTIVE)
       co_return fail(ErrorKind::failed_precondition, fmt::format("Only an ACTIVE node can drain; this one is {}.", cluster::to_string(state())));
@@ -353,6 +361,7 @@ class Node final : public NodeControl {
     if (state() != NodeState::DRAINING || stopping_)
       co_return fail(ErrorKind::failed_precondition, fmt::format("Only a DRAINING node can return; this one is {}.", cluster::to_string(state())));
     if (auto done = co_await change_state(NodeState::ACTIVE, false); !done) co_return std::unexpected(done.error());
+    linger_ = milliseconds(site_.drain_linger_ms);
     for (auto& shard : shards_) shard->post([shard = shard.get()] { shard->server().set_closing(false); });
     log(Level::info, "returned", {{"by", actor}});
     co_return drain_view();
@@ -366,13 +375,12 @@ class Node final : public NodeControl {
   Async<void> stop() {
     const auto limit = in(milliseconds(site_.drain_timeout_ms));
     if (state() == NodeState::ACTIVE) {
-      auto begun = co_await begin_drain("SIGTERM");
+      auto begun = co_await begin_drain("SIGTERM", Balancer::health_checks);
       if (!begun) log(Level::warning, "drain_not_recorded", {{"message", begun.error().message()}});
       state_ = NodeState::DRAINING;
     }
-    // Whoever balances must have seen /status answer 503 before the listener closes. After a drain
-    // through the admin call that time has passed already.
-    const auto linger = drain_began_ + milliseconds(site_.drain_linger_ms);
+    // A balancer that was not told must have seen /status answer 503 before the listener closes.
+    const auto linger = drain_began_ + linger_;
     while (clock_.steady_now() < limit) {
       const auto view = drain_view();
       if (clock_.steady_now() >= linger && view.in_flight == 0 && view.streams == 0) break;
@@ -426,6 +434,7 @@ class Node final : public NodeControl {
   SystemClock clock_;
   asio::io_context io_{1};
   asio::thread_pool pool_{3};
+  asio::thread_pool hashing_{1};
   std::unique_ptr<BlobStore> blobs_;
   AsioTimer timer_;
   Event wake_;
@@ -446,6 +455,7 @@ class Node final : public NodeControl {
   cluster::ClusterState state_seen_;
   std::int64_t epoch_seen_ = 0;
   SteadyTime drain_began_{};
+  milliseconds linger_{site_.drain_linger_ms};
   bool stopping_ = false, failed_ = false, gone_ = false;
   int exit_code_ = exit_clean;
 };

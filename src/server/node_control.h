@@ -24,7 +24,10 @@ struct NodeControl {
   /// False once the lease may have run out: nothing may be answered until it was renewed.
   virtual bool lease_valid() const = 0;
   /// DRAINING from ACTIVE; from DRAINING nothing changes. Any other state: failed_precondition.
-  virtual Task<DrainView> drain(std::string actor) = 0;
+  /// Who tells the balancer: `caller` has done so already, `health_checks` means that the balancer finds out
+  /// by itself, so that a stop after this drain lingers (drain_linger_ms) until it must have noticed.
+  enum class Balancer { caller, health_checks };
+  virtual Task<DrainView> drain(std::string actor, Balancer told_by) = 0;
   /// ACTIVE from DRAINING. Any other state: failed_precondition.
   virtual Task<DrainView> undrain(std::string actor) = 0;
   virtual DrainView drain_view() const = 0;

@@ -38,8 +38,9 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   self->templates_ = std::move(*templates);
   auto offload_here = [pool = &p.pool](std::move_only_function<void()> work) { return offload(*pool, std::move(work)); };
   auto refresh = [self](Deadline deadline) { return refresh_gates(*self->context_, deadline); };
-  self->auth_ = make_auth({*self->database_, self->gates_, *self->changes_, p.clock, p.auth_shared, refresh, offload_here,
-                           p.config.base_url.starts_with("https:")});
+  self->auth_ = make_auth({*self->database_, self->gates_, *self->changes_, p.clock, p.auth_shared, refresh,
+                           [pool = &p.hashing](std::move_only_function<void()> work) { return offload(*pool, std::move(work)); },
+                           p.site_key, p.config.base_url.starts_with("https:")});
   self->long_tasks_ = make_long_tasks({*self->database_, self->gates_, p.clock, self->io_.get_executor(), p.info.name,
                                        p.tasks_running,
                                        [control = &p.control] { return control->state() != cluster::NodeState::ACTIVE; }, refresh});

@@ -29,6 +29,8 @@ struct NodeParts {
   postgres::Options database;
   SystemClock& clock;
   boost::asio::thread_pool& pool;
+  boost::asio::thread_pool& hashing;  ///< one thread of low priority, for passwords
+  std::string site_key;
   BlobStore& blobs;
   Metrics& metrics;
   NodeControl& control;

@@ -14,7 +14,7 @@ namespace afloat::store {
 /// identity values are given out before commit, so a cursor on them loses entries).
 ///
 /// A cached answer may be given only after `fresh()`: it completes after a poll that *began after the
-/// call*; one poll serves all calls of that turn of the event loop. So a write acknowledged on any node
+/// call*; the polls of one turn of the event loop leave in one packet. So a write acknowledged on any node
 /// is seen on every node, without sticky sessions. NOTIFY plays no part in correctness.
 /// Thread-safety: one per io_context.
 class ChangeLog {

@@ -64,6 +64,40 @@ Task<void> remove_session(Database& database, Gates gates, std::string id_hash, 
       database, gates, {"delete from session where id_hash = $1::bytea", {Value::bytes(std::move(id_hash))}}, deadline);
 }
 
+Task<Candidate> find_candidate(Database& database, std::string name, std::string digest, Deadline deadline) {
+  auto rows = co_await database.read(
+      {"select u.id, u.name, u.full_name, u.email, u.administrator, u.password_hash,"
+       " (extract(epoch from c.expires_at - now()) * 1000)::bigint"
+       " from app_user u left join verified_credential c on c.digest = $2::bytea and c.user_id = u.id"
+       "  and c.expires_at > now() and c.password_digest = encode(sha256(convert_to(u.password_hash, 'UTF8')), 'hex')"
+       " where lower(u.name) = lower($1)",
+       {name, Value::bytes(std::move(digest))}},
+      deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  if (rows->empty()) co_return fail(ErrorKind::not_found, "There is no user " + name + ".");
+  Candidate candidate;
+  candidate.user = owner(*rows);
+  candidate.user.password_hash = rows->text(0, 5);
+  candidate.verified = !rows->is_null(0, 6);
+  candidate.remaining = std::chrono::milliseconds(rows->number(0, 6));
+  co_return candidate;
+}
+
+Task<void> note_verified(Database& database, Gates gates, std::string digest, std::int64_t user_id,
+                         std::string password_hash, std::chrono::seconds lifetime, Deadline deadline) {
+  co_return co_await write_one(
+      database, gates,
+      {"with expired as (delete from verified_credential where expires_at < now() and digest <> $1::bytea)"
+       " insert into verified_credential (digest, user_id, password_digest, expires_at)"
+       " values ($1::bytea, $2::bigint, encode(sha256(convert_to($3, 'UTF8')), 'hex'),"
+       " now() + make_interval(secs => $4::double precision))"
+       " on conflict (digest) do update set user_id = excluded.user_id, password_digest = excluded.password_digest,"
+       " expires_at = excluded.expires_at",
+       {Value::bytes(std::move(digest)), user_id, std::move(password_hash),
+        static_cast<std::int64_t>(lifetime.count())}},
+      deadline);
+}
+
 Task<std::optional<User>> read_token(Database& database, std::string token_hash, Deadline deadline) {
   auto rows =
       co_await database.read({"select u.id, u.name, u.full_name, u.email, u.administrator"

@@ -16,6 +16,18 @@ Task<void> create_session(Database& database, Gates gates, std::string id_hash, 
 Task<void> touch_session(Database& database, Gates gates, std::string id_hash, Deadline deadline);
 Task<void> remove_session(Database& database, Gates gates, std::string id_hash, Deadline deadline);
 
+/// A user by name, and whether a node of this site has verified `digest` (the keyed hash of name and password)
+/// against the password that the user has now. Errors: not_found.
+struct Candidate {
+  User user;  ///< with the password hash
+  bool verified = false;
+  std::chrono::milliseconds remaining{0};  ///< of that verification
+};
+Task<Candidate> find_candidate(Database& database, std::string name, std::string digest, Deadline deadline);
+/// Tells the other nodes that `digest` was verified against `password_hash`; removes what has expired.
+Task<void> note_verified(Database& database, Gates gates, std::string digest, std::int64_t user_id,
+                         std::string password_hash, std::chrono::seconds lifetime, Deadline deadline);
+
 /// The owner of an unexpired token.
 Task<std::optional<User>> read_token(Database& database, std::string token_hash, Deadline deadline);
 Task<void> create_token(Database& database, Gates gates, std::string token_hash, std::int64_t user_id, std::string name,

@@ -82,7 +82,7 @@ class AfloatClient final : public SiteClient {
     if (request.method == "POST") {
       request.headers.set("Content-Type", "application/json");
       request.headers.set("X-Atlassian-Token", "no-check");
-      request.body = "{}";
+      request.body = verb == "drain" ? R"({"balanced": true})" : "{}";
     }
     auto response = co_await client_.send(std::move(request), deadline);
     if (!response) co_return std::unexpected(response.error());

@@ -2,6 +2,7 @@
 
 #include <boost/json.hpp>
 
+#include "base/json_fields.h"
 #include "base/text.h"
 #include "cluster/phase.h"
 #include "server/auth.h"
@@ -89,7 +90,13 @@ class ClusterResource {
       co_return http::error_response(Error(ErrorKind::failed_precondition,
           fmt::format("This is node {}; ask {} itself, at its own address, not through the load balancer.", context_.node.name, name)));
     Result<DrainView> view = control_.drain_view();
-    if (verb == "drain") view = co_await control_.drain(admin->user_name);
+    if (verb == "drain") {
+      // {"balanced": true}: the caller has taken the node out of the load balancer itself.
+      const auto body = parse_json_object(request.body.empty() ? "{}" : request.body, "the drain");
+      if (!body) co_return http::error_response(body.error());
+      view = co_await control_.drain(admin->user_name, bool_or(*body, "balanced") ? NodeControl::Balancer::caller
+                                                                                  : NodeControl::Balancer::health_checks);
+    }
     if (verb == "return") view = co_await control_.undrain(admin->user_name);
     if (!view) co_return http::error_response(view.error());
     co_return http::json_response(200, json::serialize(drain_json(*view)));
