@@ -88,6 +88,7 @@ Task<void> expand(boost::asio::io_context& context, boost::asio::thread_pool& po
   options.connection = std::move(connection);
   options.application_name = fmt::format("afloat-expand/{}/{}", name, version::this_build());
   options.build = version::this_build();
+  options.statement_timeout_ms = 0;
   auto database = postgres::make_database(context, pool, options);
   store::TaskRunner runner(*database, clock, timer, version::this_build(), name);
   co_return co_await runner.expand([](std::string line) { fmt::print("{}\n", line); },

@@ -64,7 +64,11 @@ class Node final : public NodeControl {
     control.exclusive_connections = 2;
     database_ = postgres::make_database(io_, pool_, control);
     cluster_ = store::make_cluster_store(*database_, clock_, timer_);
-    finalizer_ = std::make_unique<Finalizer>(*database_, *cluster_, clock_, timer_, info_.build, info_.version, info_.name);
+    auto tasks = control;
+    tasks.exclusive_connections = 1;
+    tasks.statement_timeout_ms = 0;
+    tasks_database_ = postgres::make_database(io_, pool_, tasks);
+    finalizer_ = std::make_unique<Finalizer>(*tasks_database_, *cluster_, clock_, timer_, info_.build, info_.version, info_.name);
   }
 
   int run() {
@@ -219,7 +223,7 @@ class Node final : public NodeControl {
           break;
         case AdmissionOutcome::await_expand: {
           // Nobody has prepared the schema for this release yet (an upgrade by hand): the first new node does.
-          store::TaskRunner runner(*database_, clock_, timer_, info_.build, info_.name);
+          store::TaskRunner runner(*tasks_database_, clock_, timer_, info_.build, info_.name);
           auto expanded = co_await runner.expand([](std::string line) { log(Level::info, "expand", {{"message", std::move(line)}}); },
                                                  in(std::chrono::minutes(10)));
           if (!expanded) co_return expanded;
@@ -330,7 +334,7 @@ class Node final : public NodeControl {
     while (!failed_ && !gone_) {
       auto wait = milliseconds(1000);
       if (state() == NodeState::ACTIVE && state_seen_.mode == cluster::Mode::on) {
-        auto next = co_await finalizer_->step(state_seen_, in(seconds(60)));
+        auto next = co_await finalizer_->step(state_seen_, in(std::chrono::minutes(10)));
         if (next)
           wait = *next;
         else {
@@ -440,6 +444,7 @@ class Node final : public NodeControl {
   Event wake_;
   postgres::Options database_options_;
   std::unique_ptr<Database> database_;
+  std::unique_ptr<Database> tasks_database_;  ///< without a limit to a statement's time
   std::unique_ptr<ClusterStore> cluster_;
   std::unique_ptr<Finalizer> finalizer_;
   std::unique_ptr<postgres::Listener> listener_;

@@ -94,7 +94,8 @@ Task<TaskRunner::Claimed> TaskRunner::claim(std::string task_id, Deadline deadli
   auto rows = co_await database_.slow_read(
       {"update upgrade_task set state = 'running', token = token + 1, attempts = attempts + 1, runner = $2, "
        "lease_until = clock_timestamp() + interval '5 s', updated_at = clock_timestamp() "
-       "where id = $1 and (state in ('pending', 'recheck') or (state = 'running' and lease_until < clock_timestamp() and attempts < 3)) "
+       "where id in (select t.id from upgrade_task t where t.id = $1 and (t.state in ('pending', 'recheck') "
+       "or (t.state = 'running' and t.lease_until < clock_timestamp() and t.attempts < 3)) for update skip locked) "
        "returning token", {task_id, runner_}},
       deadline);
   if (!rows) co_return std::unexpected(rows.error());
@@ -147,6 +148,10 @@ Task<void> run_ddl(Transaction& transaction, std::string sql, std::string task_i
   if (mine->affected == 0) co_return taken(task_id);
   auto done = co_await transaction.run({sql, {}});
   if (!done) co_return std::unexpected(done.error());
+  // The statement may have taken longer than the lease: whoever waits for this row must not find it over.
+  auto kept = co_await transaction.run(
+      {"update upgrade_task set lease_until = clock_timestamp() + interval '5 s' where id = $1", {task_id}});
+  if (!kept) co_return std::unexpected(kept.error());
   co_return Result<void>{};
 }
 
@@ -217,13 +222,18 @@ Task<void> TaskRunner::run_step(UpgradeTask::Step step, std::string task_id, int
     auto dropped = co_await database_.slow_read({drop, {}}, deadline);
     if (!dropped) co_return std::unexpected(dropped.error());
   }
+  // No transaction can hold the task's row meanwhile, so the lease covers the whole of it.
   auto held = co_await database_.slow_read(
-      {"update upgrade_task set lease_until = clock_timestamp() + interval '120 s' where id = $1 and token = $2::int and state = 'running'",
+      {"update upgrade_task set lease_until = clock_timestamp() + interval '600 s' where id = $1 and token = $2::int and state = 'running'",
        {task_id, token}}, deadline);
   if (!held) co_return std::unexpected(held.error());
   if (held->affected == 0) co_return taken(task_id);
   auto built = co_await database_.slow_read({step.sql, {}}, deadline);
   if (!built) co_return std::unexpected(built.error());
+  auto short_again = co_await database_.slow_read(
+      {"update upgrade_task set lease_until = clock_timestamp() + interval '5 s' where id = $1 and token = $2::int",
+       {task_id, token}}, deadline);
+  if (!short_again) co_return std::unexpected(short_again.error());
   co_return Result<void>{};
 }
 

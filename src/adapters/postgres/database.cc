@@ -56,9 +56,9 @@ std::string text_array(const std::vector<Database::Change>& changes, std::string
 std::string with_settings(const Options& options) {
   return options.connection + fmt::format(" application_name='{}' connect_timeout=5 keepalives_idle=30 "
                                           "client_encoding=UTF8 options='-c default_transaction_isolation=read\\\\ committed "
-                                          "-c statement_timeout=10s -c idle_in_transaction_session_timeout=2s "
+                                          "-c statement_timeout={}ms -c idle_in_transaction_session_timeout=2s "
                                           "-c client_min_messages=warning -c synchronous_commit=on'",
-                                          options.application_name);
+                                          options.application_name, options.statement_timeout_ms);
 }
 
 bool is_lost(const Error& error) { return error.code() == lost_code; }

@@ -15,6 +15,7 @@ struct Options {
   int build = 0;                 ///< this binary's, for afloat_write
   int write_connections = 4;     ///< on this context
   int exclusive_connections = 2; ///< transactions and slow reads
+  int statement_timeout_ms = 10'000;  ///< by the server; 0: none, for upgrade tasks, which have deadlines
   /// Called once a write was refused because this build is outside the writer window (AF001).
   std::function<void(std::string)> on_shut_out;
 };
