@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "base/hash.h"
+#include "base/text.h"
 #include "cluster/model.h"
 #include "store/cluster_store.h"
 #include "version/policy.h"
@@ -96,11 +97,11 @@ Task<TaskRunner::Claimed> TaskRunner::claim(std::string task_id, Deadline deadli
        "lease_until = clock_timestamp() + interval '5 s', updated_at = clock_timestamp() "
        "where id in (select t.id from upgrade_task t where t.id = $1 and (t.state in ('pending', 'recheck') "
        "or (t.state = 'running' and t.lease_until < clock_timestamp() and t.attempts < 3)) for update skip locked) "
-       "returning token", {task_id, runner_}},
+       "returning token, checkpoint", {task_id, runner_}},
       deadline);
   if (!rows) co_return std::unexpected(rows.error());
   if (rows->empty()) co_return Claimed{};
-  co_return Claimed{Claim::mine, static_cast<int>(rows->number(0, 0))};
+  co_return Claimed{Claim::mine, static_cast<int>(rows->number(0, 0)), rows->text(0, 1)};
 }
 
 Task<void> TaskRunner::record_failure(std::string task_id, int token, Error error, Deadline deadline) {
@@ -137,13 +138,23 @@ Task<void> TaskRunner::ddl(std::function<Task<void>(Transaction&)> work, std::fu
 
 namespace {
 
+// The checkpoint of a task whose statements are done up to this many. Written with the statement itself, so
+// that whoever takes over after a lost runner does none a second time.
+std::string steps_done(std::size_t count) { return fmt::format("step {}", count); }
+std::size_t done_steps(std::string_view checkpoint) {
+  constexpr std::string_view word = "step ";
+  if (!checkpoint.starts_with(word)) return 0;
+  return static_cast<std::size_t>(parse_int(checkpoint.substr(word.size())).value_or(0));
+}
+
 // A lock_timeout that users do not feel, and proof that the task is still ours, in the DDL's own transaction.
-Task<void> run_ddl(Transaction& transaction, std::string sql, std::string task_id, int token) {
+Task<void> run_ddl(Transaction& transaction, std::string sql, std::string task_id, int token, std::string checkpoint) {
   auto limit = co_await transaction.run({"set local lock_timeout = '30ms'", {}});
   if (!limit) co_return std::unexpected(limit.error());
   auto mine = co_await transaction.run(
-      {"update upgrade_task set lease_until = clock_timestamp() + interval '5 s' where id = $1 and token = $2::int and state = 'running'",
-       {task_id, token}});
+      {"update upgrade_task set lease_until = clock_timestamp() + interval '5 s', checkpoint = $3 "
+       "where id = $1 and token = $2::int and state = 'running'",
+       {task_id, token, checkpoint}});
   if (!mine) co_return std::unexpected(mine.error());
   if (mine->affected == 0) co_return taken(task_id);
   auto done = co_await transaction.run({sql, {}});
@@ -157,7 +168,7 @@ Task<void> run_ddl(Transaction& transaction, std::string sql, std::string task_i
 
 Task<void> finish_contract(Transaction& transaction, const UpgradeTask& task, int token) {
   for (const auto& step : task.steps) {
-    auto done = co_await run_ddl(transaction, std::string(step.sql), task.declaration.id, token);
+    auto done = co_await run_ddl(transaction, std::string(step.sql), task.declaration.id, token, "relaxed");
     if (!done) co_return done;
   }
   auto recorded = co_await transaction.run({done_sql, {task.declaration.id, token}});
@@ -172,10 +183,13 @@ Task<void> pin_target(Transaction& transaction, int build, std::string runner) {
   if (row->text(0, 0) != "on")
     co_return fail(ErrorKind::failed_precondition, "Upgrade mode is off, so no release may prepare the schema. Start the upgrade first: afloat upgrade run, or POST /rest/zdu/start.");
   if (row->is_null(0, 1)) {
-    // No plan has named the target: the policy decides whether this binary may be it.
+    // No plan has named the target: the policy decides whether this build may be it.
     auto from = version::parse_version(row->text(0, 3));
     if (!from) co_return std::unexpected(from.error());
-    if (const auto advice = version::advise_hop(*from, version::this_version()); advice.verdict != version::HopVerdict::rolling)
+    auto to = build == version::this_build() ? Result<version::Version>(version::this_version())
+                                             : version::parse_version(version::describe_build(build));
+    if (!to) co_return std::unexpected(to.error());
+    if (const auto advice = version::advise_hop(*from, *to); advice.verdict != version::HopVerdict::rolling)
       co_return fail(ErrorKind::failed_precondition, advice.message);
     auto pinned = co_await transaction.run({"update cluster_state set target_build = $1::int, epoch = epoch + 1", {build}});
     if (!pinned) co_return std::unexpected(pinned.error());
@@ -207,10 +221,11 @@ Task<void> TaskRunner::open_window(Transaction& transaction) {
   co_return co_await add_event(transaction, runner_, "expand_done", "{}");
 }
 
-Task<void> TaskRunner::run_step(UpgradeTask::Step step, std::string task_id, int token,
+Task<void> TaskRunner::run_step(UpgradeTask::Step step, std::string task_id, int token, std::string checkpoint,
                                 std::function<void(std::string)> say, Deadline deadline) {
   if (step.concurrent_index.empty()) {
-    co_return co_await ddl([&](Transaction& t) { return run_ddl(t, std::string(step.sql), task_id, token); }, say, deadline);
+    co_return co_await ddl(
+        [&](Transaction& t) { return run_ddl(t, std::string(step.sql), task_id, token, checkpoint); }, say, deadline);
   }
   // Built outside a transaction. One left INVALID by a lost runner is dropped first: IF NOT EXISTS is content with it.
   auto state = co_await database_.slow_read(
@@ -274,10 +289,8 @@ Task<void> TaskRunner::expand(std::function<void(std::string)> say, Deadline dea
     }
     say(fmt::format("running {}", id));
     Result<void> done;
-    for (const auto& step : task->steps) {
-      done = co_await run_step(step, id, claimed->token, say, deadline);
-      if (!done) break;
-    }
+    for (auto i = done_steps(claimed->checkpoint); done && i < task->steps.size(); ++i)
+      done = co_await run_step(task->steps[i], id, claimed->token, steps_done(i + 1), say, deadline);
     if (done) {
       auto recorded = co_await database_.slow_read({done_sql, {id, claimed->token}}, deadline);
       if (!recorded) co_return std::unexpected(recorded.error());
@@ -359,10 +372,12 @@ Task<void> TaskRunner::relax(std::string task_id, Deadline deadline) {
   if (!claimed) co_return std::unexpected(claimed.error());
   if (claimed->outcome == Claim::taken) co_return Result<void>{};
   Result<void> done;
-  for (auto sql : task->relax) {
-    done = co_await ddl([&](Transaction& t) { return run_ddl(t, std::string(sql), task_id, claimed->token); }, [](std::string) {}, deadline);
-    if (!done) break;
-  }
+  for (auto i = done_steps(claimed->checkpoint); done && i < task->relax.size(); ++i)
+    done = co_await ddl(
+        [&](Transaction& t) {
+          return run_ddl(t, std::string(task->relax[i]), task_id, claimed->token, steps_done(i + 1));
+        },
+        [](std::string) {}, deadline);
   if (!done) {
     if (done.error().code() == "taken_over" || done.error().kind() == ErrorKind::unavailable) co_return done;
     co_return co_await record_failure(task_id, claimed->token, done.error(), deadline);

@@ -22,7 +22,7 @@ struct UpgradeTask {
     std::string_view fresh_sql = {};
   };
   cluster::TaskDeclaration declaration;
-  std::vector<Step> steps;              ///< expand, contract: DDL in order
+  std::vector<Step> steps;  ///< expand, contract: DDL in order; each is done once, whoever takes over
   std::vector<std::string_view> relax;  ///< contract: run before the gates rise (drop NOT NULL on the old form)
   /// backfill: does one batch of at most about 50 ms in a fenced transaction and returns the rows done; 0 = none left.
   std::function<Task<std::int64_t>(Transaction&)> batch;
@@ -69,10 +69,11 @@ class TaskRunner {
   struct Claimed {
     Claim outcome = Claim::taken;
     int token = 0;
+    std::string checkpoint;  ///< how far the runner before us came
   };
   Task<Claimed> claim(std::string task_id, Deadline deadline);
-  Task<void> run_step(UpgradeTask::Step step, std::string task_id, int token, std::function<void(std::string)> say,
-                      Deadline deadline);
+  Task<void> run_step(UpgradeTask::Step step, std::string task_id, int token, std::string checkpoint,
+                      std::function<void(std::string)> say, Deadline deadline);
   Task<void> run_batch(Transaction& transaction, const UpgradeTask& task, int token, std::int64_t& rows_done);
   Task<void> record_failure(std::string task_id, int token, Error error, Deadline deadline);
   /// DDL with lock_timeout 30 ms, retried with jitter until the deadline; says who is in the way.
