@@ -2,18 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
-
-#include "adapters/asio/runtime.h"
-#include "adapters/postgres/database.h"
 #include "cli/run_task.h"
 #include "rollout/run_json.h"
 #include "rollout/test_world.h"
 #include "store/run_store.h"
 #include "store/schema.h"
-#include "support/support.h"
+#include "support/protocol.h"
 
 /// The conductor with its real journal and lease, on a site in memory.
 namespace afloat::conductor {
@@ -141,23 +135,14 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
   World& world_;
 };
 
-/// One conductor's process: its io_context and everything on it. Not run any more, it is a frozen one; with its
+/// One conductor's process: its loop and everything on it. Not run any more, it is a frozen one; with its
 /// database sessions ended as well, a killed one. Its end waits for its coroutines.
-struct Process {
-  boost::asio::io_context context{1};
-  boost::asio::thread_pool blocking{1};
-  SystemClock clock;
-  AsioTimer timer{context.get_executor()};
-  std::unique_ptr<Database> database;
+struct Process : test::Loop {
   std::unique_ptr<RunStore> runs;
   std::unique_ptr<Conductor> conductor;
   int coroutines = 2;
 
-  Process(const std::string& connection, SiteInMemory& site, const std::string& holder) {
-    postgres::Options options;
-    options.connection = connection;
-    options.application_name = holder;
-    database = postgres::make_database(context, blocking, options);
+  Process(const std::string& connection, SiteInMemory& site, const std::string& holder) : Loop(connection, holder) {
     runs = store::make_run_store(*database);
     Settings settings;
     settings.holder = holder;
@@ -172,12 +157,6 @@ struct Process {
   ~Process() {
     conductor->stop();
     EXPECT_TRUE(run_until(15s, [&] { return coroutines == 0; })) << "stop() must end both";
-  }
-  /// Runs it until `done` or the limit; true when done.
-  bool run_until(std::chrono::milliseconds limit, const std::function<bool()>& done) {
-    const auto end = std::chrono::steady_clock::now() + limit;
-    while (!done() && std::chrono::steady_clock::now() < end) context.run_for(2ms);
-    return done();
   }
 };
 

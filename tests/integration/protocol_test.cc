@@ -1,19 +1,13 @@
-#include <gtest/gtest.h>
-#include <libpq-fe.h>
+#include "support/protocol.h"
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/thread_pool.hpp>
+#include <gtest/gtest.h>
+
 #include <thread>
 
-#include "adapters/asio/runtime.h"
-#include "adapters/postgres/database.h"
 #include "store/change_log.h"
 #include "store/cluster_store.h"
 #include "store/finalize_steps.h"
-#include "store/schema.h"
 #include "store/upgrade_task.h"
-#include "support/support.h"
 
 /// The cluster protocol against a real PostgreSQL, with interleavings that are held open on purpose.
 namespace afloat::store {
@@ -23,158 +17,21 @@ namespace {
 using namespace std::chrono_literals;
 using cluster::AdmissionDecision;
 using cluster::AdmissionOutcome;
-
-constexpr int old_build = 10000009, new_build = 10010009;
-
-Deadline soon() { return std::chrono::steady_clock::now() + 8s; }
-
-/// One database session of which the test says when it does what. Every answer is a SQLSTATE, "" for success.
-class Session {
- public:
-  explicit Session(const test::Database& database) : Session(database.connection()) {}
-  explicit Session(const std::string& connection) : connection_(PQconnectdb(connection.c_str())) {
-    if (PQstatus(connection_) != CONNECTION_OK) throw std::runtime_error(PQerrorMessage(connection_));
-  }
-  ~Session() { PQfinish(connection_); }
-  void send(const std::string& sql) { ASSERT_EQ(PQsendQuery(connection_, sql.c_str()), 1); }
-  std::string finish() {
-    std::string state;
-    while (PGresult* result = PQgetResult(connection_)) {
-      if (const char* code = PQresultErrorField(result, PG_DIAG_SQLSTATE); code != nullptr && state.empty())
-        state = code;
-      PQclear(result);
-    }
-    return state;
-  }
-  std::string run(const std::string& sql) {
-    send(sql);
-    return finish();
-  }
-
- private:
-  PGconn* connection_;
-};
-
-/// One node's way to the database, with a loop of its own. One thread at a time.
-struct Node {
-  boost::asio::io_context context{1};
-  boost::asio::thread_pool blocking{1};
-  SystemClock clock;
-  AsioTimer timer{context.get_executor()};
-  std::unique_ptr<Database> database;
-  std::unique_ptr<ClusterStore> cluster;
-
-  explicit Node(const test::Database& site, int build = old_build) {
-    postgres::Options options;
-    options.connection = site.connection();
-    options.application_name = "node";
-    options.build = build;
-    database = postgres::make_database(context, blocking, options);
-    cluster = make_cluster_store(*database, clock, timer);
-  }
-  template <class T>
-  Result<T> run(Task<T> task) {
-    std::optional<Result<T>> outcome;
-    boost::asio::co_spawn(context, std::move(task), [&](std::exception_ptr failure, Result<T> result) {
-      if (failure) std::rethrow_exception(failure);
-      outcome.emplace(std::move(result));
-    });
-    context.restart();
-    while (!outcome)
-      if (context.run_one_for(15s) == 0) throw std::runtime_error("the call never ended");
-    return std::move(*outcome);
-  }
-};
-
-cluster::Candidate candidate(const std::string& name, int build, const std::string& incarnation = "1-1") {
-  cluster::Candidate c;
-  c.id = "id-" + name;
-  c.name = name;
-  c.host = "host1";
-  c.address = "127.0.0.1";
-  c.port = 1;
-  c.version = {1, build == new_build ? 1 : 0, 0, {}};
-  c.build = build;
-  c.incarnation = incarnation;
-  c.started_at_ms = 1;
-  return c;
-}
-
-void fill(const std::string& connection) {
-  std::string all;
-  for (auto statement : cluster_schema()) all += std::string(statement) + ";";
-  all +=
-      "insert into cluster_state (cluster_version, min_build, max_build) values ('1.0.0', 10000009, 10000009);"
-      "create table doc (id int primary key, body text); insert into doc (id, body) values (1, 'first')";
-  if (const auto state = Session(connection).run(all); !state.empty()) throw std::runtime_error(state);
-}
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  if (at == std::string::npos) throw std::runtime_error("not in afloat_write: " + from);
-  return text.replace(at, from.size(), to);
-}
+using test::candidate;
+using test::make_ready;
+using test::new_build;
+using test::Node;
+using test::old_build;
+using test::Session;
+using test::soon;
 
 const std::string our_locks =
     "locktype = 'advisory' and classid = 4117 and database = (select oid from pg_database where datname = "
     "current_database())";
 const std::string waiting_sql = "select count(*) from pg_locks where not granted and " + our_locks;
 
-struct Form {
-  const char *name, *sql;  ///< the old writer, build 10000009
-  const char* state;       ///< its SQLSTATE; "" = it commits
-  bool waits = true;       ///< for the fence
-};
-void PrintTo(const Form& form, std::ostream* out) { *out << form.name; }
-
-#define AFLOAT_APART                                                               \
-  "select pg_advisory_xact_lock_shared(4117, 1);"                                  \
-  "select 1 / (10000009 between min_build and max_build)::int from cluster_state;" \
-  "update doc set body = 'old'; commit"
-#define AFLOAT_BY(function) "select " function "(10000009, 1); update doc set body = 'old'; commit"
-
-// Those that commit are proof that the interleaving is the dangerous one, and reasons for each line of afloat_write.
-const Form forms[] = {
-    {"ApartReadCommitted", "begin isolation level read committed;" AFLOAT_APART, "22012"},
-    {"ApartRepeatableRead", "begin isolation level repeatable read;" AFLOAT_APART, ""},
-    {"Function", "begin isolation level read committed;" AFLOAT_BY("afloat_write"), "AF001"},
-    {"FunctionImplicit", "select afloat_write(10000009, 1); update doc set body = 'old'", "AF001"},
-    {"FunctionRepeatableRead", "begin isolation level repeatable read;" AFLOAT_BY("afloat_write"), "AF002", false},
-    {"UncheckedRepeatableRead", "begin isolation level repeatable read;" AFLOAT_BY("write_unchecked"), ""},
-    {"StableFunction", "begin isolation level read committed;" AFLOAT_BY("write_stable"), ""},
-    {"OneStatement",
-     "with l as materialized (select pg_advisory_xact_lock_shared(4117, 1)::text as held) update doc set body = 'old' "
-     "from l, cluster_state s where l.held = '' and 10000009 between s.min_build and s.max_build",
-     ""},
-};
-
-class Fence : public testing::TestWithParam<Form> {};
-
-TEST_P(Fence, OldWriterThatWaitedForIt) {
-  test::Database site("protocol", fill);
-  std::string function;
-  for (auto statement : cluster_schema())
-    if (statement.starts_with("create function afloat_write(")) function = statement;
-  Session fence(site), writer(site);
-  const auto stable = replaced(replaced(function, "volatile", "stable"), "afloat_write(", "write_stable(");
-  const auto unchecked =
-      replaced(replaced(function, "<> 'read committed'", "= 'none'"), "afloat_write(", "write_unchecked(");
-  ASSERT_EQ(fence.run(stable), "");
-  ASSERT_EQ(fence.run(unchecked), "");
-  ASSERT_EQ(fence.run("begin; select pg_advisory_xact_lock(4117, 1);"
-                      "update cluster_state set min_build = 10010009, max_build = 10010009"),
-            "");
-  writer.send(GetParam().sql);
-  if (GetParam().waits)
-    ASSERT_TRUE(test::eventually(5s, [&] { return site.query(waiting_sql) == "1"; })) << "it must meet the fence";
-  ASSERT_EQ(fence.run("commit"), "");
-  EXPECT_EQ(writer.finish(), GetParam().state);
-  EXPECT_EQ(site.query("select body from doc"), *GetParam().state == '\0' ? "old" : "first");
-}
-INSTANTIATE_TEST_SUITE_P(Forms, Fence, testing::ValuesIn(forms), [](const auto& info) { return info.param.name; });
-
 TEST(Protocol, StaleGatesAreRefusedAfterTheSecondFence) {
-  test::Database site("protocol", fill);
+  test::Database site("protocol", test::fill_cluster);
   Node node(site);
   const auto save = [&](int gates) {
     return node.run(node.database->write(Gates{gates, old_build},
@@ -225,16 +82,49 @@ TEST(Protocol, TwoFirstNodesOfDifferentBuilds) {
   EXPECT_EQ(site.query("select count(*) from member"), "1");
 }
 
-/// A site ready for approve: n1 ACTIVE on the target, and the original may still join.
-void make_ready(Node& node, const test::Database& site) {
-  auto admitted = node.run(node.cluster->admit(candidate("n1", old_build), soon()));
-  ASSERT_TRUE(admitted) << admitted.error().message();
-  auto started = node.run(node.cluster->apply(cluster::Command::start, "test", new_build, std::nullopt, soon()));
-  ASSERT_TRUE(started) << started.error().message();
-  ASSERT_EQ(site.query("update cluster_state set expand_done = true, max_build = target_build returning 1"), "1");
-  admitted = node.run(node.cluster->admit(candidate("n1", new_build, "1-2"), soon()));
-  ASSERT_TRUE(admitted && admitted->outcome == AdmissionOutcome::admit);
-  ASSERT_TRUE(node.run(node.cluster->set_state("id-n1", "1-2", cluster::NodeState::ACTIVE, false, soon())));
+// The first newer node chooses the target, and two may try at once: expand pins one of them, once.
+TEST(Protocol, TwoTargetsJoinAtOnce) {
+  for (int round = 0; round < 4; ++round) {
+    test::Database site;
+    Node old(site);
+    ASSERT_TRUE(old.run(old.cluster->admit(candidate("n1", old_build), soon())));
+    ASSERT_TRUE(old.run(old.cluster->apply(cluster::Command::start, "test", std::nullopt, std::nullopt, soon())));
+    Session gate(site);
+    ASSERT_EQ(gate.run("begin; select 1 from cluster_state for update"), "");
+    constexpr int builds[2] = {test::bugfix_build, new_build};
+    std::optional<AdmissionDecision> joined[2];
+    std::string refusal[2];
+    // As a node does that starts: it asks, prepares the schema where it is told to, and asks again.
+    const auto start = [&](int which) {
+      return std::thread([&, which] {
+        Node node(site, builds[which]);
+        TaskRunner runner(*node.database, node.clock, node.timer, builds[which], "node", {});
+        const auto asks = candidate(which == 0 ? "n2" : "n3", builds[which]);
+        auto decided = node.run(node.cluster->admit(asks, soon()));
+        if (decided && decided->outcome == AdmissionOutcome::await_expand) {
+          if (auto expanded = node.run(runner.expand([](std::string) {}, soon())); !expanded)
+            refusal[which] = expanded.error().message();
+          decided = node.run(node.cluster->admit(asks, soon()));
+        }
+        if (decided) joined[which] = *decided;
+      });
+    };
+    auto first = start(0), second = start(1);
+    EXPECT_TRUE(test::eventually(5s, [&] { return test::waiting_sessions(site) == 2; })) << "both must be at the door";
+    EXPECT_EQ(gate.run("commit"), "");
+    first.join();
+    second.join();
+    ASSERT_TRUE(joined[0] && joined[1]);
+    const int in = joined[0]->outcome == AdmissionOutcome::admit ? 0 : 1, out = 1 - in;
+    EXPECT_EQ(joined[in]->outcome, AdmissionOutcome::admit) << joined[in]->message << refusal[in];
+    EXPECT_EQ(joined[out]->outcome, AdmissionOutcome::refuse);
+    EXPECT_EQ(joined[out]->reason, "third_version");
+    EXPECT_NE(joined[out]->message.find("cancel"), std::string::npos) << joined[out]->message;
+    EXPECT_EQ(site.query("select concat_ws(' ', min_build, max_build, target_build) from cluster_state"),
+              "10000009 " + std::to_string(builds[in]) + " " + std::to_string(builds[in]));
+    EXPECT_EQ(site.query("select string_agg(build::text, ' ' order by name) from member"),
+              "10000009 " + std::to_string(builds[in]));
+  }
 }
 
 TEST(Protocol, ApproveAndAdmissionAtOnce) {
@@ -330,7 +220,7 @@ TEST(Protocol, RemovedIdNeverComesBack) {
 }
 
 TEST(Protocol, ChangeLogLosesNoEntryOfAWriterHeldOpen) {
-  test::Database site("protocol", fill);
+  test::Database site("protocol", test::fill_cluster);
   Node node(site);
   ChangeLog log(*node.database);
   std::vector<std::string> told;
@@ -354,7 +244,7 @@ Task<std::int64_t> one_row(Transaction& transaction) {
 }
 
 TEST(Protocol, FrozenTaskRunnerCommitsNothing) {
-  test::Database site("protocol", fill);
+  test::Database site("protocol", test::fill_cluster);
   auto task = UpgradeTask::make("1.1.0", "plus", cluster::TaskKind::backfill, 1);
   task.batch = one_row;
   task.remaining_sql = "select count(*) from doc where body not like '%+'";
