@@ -41,6 +41,11 @@ NodeState effective_state(const Member& member) {
   return member.closed || !member.lease_live ? NodeState::OFFLINE : member.state;
 }
 
+std::string shown_state(const Member& member) {
+  const auto state = effective_state(member);
+  return std::string(state == NodeState::unknown && !member.state_text.empty() ? member.state_text : to_string(state));
+}
+
 std::string_view to_string(TaskKind kind) {
   switch (kind) {
     case TaskKind::expand:

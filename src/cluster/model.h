@@ -63,6 +63,7 @@ struct Member {
   std::string digest;  ///< of its bundle's manifest; "" when run from a build folder
   std::string incarnation;
   NodeState state = NodeState::OFFLINE;  ///< as the node last wrote it; see effective_state()
+  std::string state_text;                ///< the same in its own words, which a newer release may have more of
   bool lease_live = false;               ///< by database time, at the snapshot
   std::int64_t lease_ms_left = 0;
   bool closed = false;   ///< this incarnation has ended
@@ -78,6 +79,8 @@ struct Member {
 };
 /// OFFLINE when closed or when its lease is over, whatever it last wrote.
 NodeState effective_state(const Member& member);
+/// effective_state() for people: a state that only a newer release knows is shown as that release wrote it.
+std::string shown_state(const Member& member);
 
 enum class TaskKind { expand, backfill, contract };
 std::string_view to_string(TaskKind kind);
@@ -97,6 +100,7 @@ struct TaskRecord {
   int ordinal = 0;
   std::string checksum;
   TaskState state = TaskState::pending;
+  std::string kind_text, state_text;  ///< as written, to be shown: a newer release may have more of them
   int attempts = 0;
   std::string runner;  ///< node name
   bool lease_live = false;

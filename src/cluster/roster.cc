@@ -52,7 +52,7 @@ std::vector<std::string> approve_obstacles(const Snapshot& snapshot) {
     } else if (now == NodeState::ERROR) {
       obstacles.push_back(fmt::format("{} is in ERROR: read its log, mend it and start it again", member.name));
     } else if (now != NodeState::ACTIVE) {
-      obstacles.push_back(fmt::format("{} is {}: wait until it is ACTIVE", member.name, to_string(now)));
+      obstacles.push_back(fmt::format("{} is {}: wait until it is ACTIVE", member.name, shown_state(member)));
     }
   }
   if (state.target_build && !state.expand_done)

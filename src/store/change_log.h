@@ -21,8 +21,9 @@ class ChangeLog {
  public:
   explicit ChangeLog(Database& database);
   ~ChangeLog();
-  /// Called for each new entry, and with ("*", "") when everything must be forgotten
-  /// (unknown kind, lost connection, node was away). Subscribe before the first fresh().
+  /// Called for each new entry, and with ("*", "") when everything must be forgotten (lost connection,
+  /// node was away). A kind that the listener does not know is a newer release's: it then forgets
+  /// everything too. Subscribe before the first fresh().
   void subscribe(std::function<void(std::string_view kind, std::string_view key)> listener);
   Task<void> fresh(Deadline deadline);
   /// Forget everything: after a lapsed lease or a lost database.

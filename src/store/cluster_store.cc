@@ -55,7 +55,8 @@ Member member_from(const json::object& o) {
   m.build = static_cast<int>(int_or(o, "build"));
   m.digest = string_or(o, "digest");
   m.incarnation = string_or(o, "incarnation");
-  m.state = node_state_from(string_or(o, "state"));
+  m.state_text = string_or(o, "state");
+  m.state = node_state_from(m.state_text);
   m.lease_live = bool_or(o, "lease_live");
   m.lease_ms_left = int_or(o, "lease_ms_left");
   m.closed = bool_or(o, "closed");
@@ -75,11 +76,12 @@ TaskRecord task_from(const json::object& o) {
   t.id = string_or(o, "id");
   t.version = string_or(o, "version");
   t.build = static_cast<int>(int_or(o, "build"));
-  const auto kind = string_or(o, "kind");
-  t.kind = kind == "backfill" ? TaskKind::backfill : kind == "contract" ? TaskKind::contract : TaskKind::expand;
+  t.kind_text = string_or(o, "kind");
+  t.kind = task_kind_from(t.kind_text).value_or(TaskKind::expand);
   t.ordinal = static_cast<int>(int_or(o, "ordinal"));
   t.checksum = string_or(o, "checksum");
-  t.state = task_state_from(string_or(o, "state"));
+  t.state_text = string_or(o, "state");
+  t.state = task_state_from(t.state_text);
   t.attempts = static_cast<int>(int_or(o, "attempts"));
   t.runner = string_or(o, "runner");
   t.lease_live = bool_or(o, "lease_live");

@@ -80,8 +80,15 @@ bool starts_with_any(const std::string& path, const std::vector<std::string>& pr
 }
 
 const std::regex& all_columns() {
-  static const std::regex star(R"(\b(select|returning)\s+([a-z_]+\.)?\*)", std::regex::icase);
+  // Behind the word itself, or further on in its list.
+  static const std::regex star(R"(\b(select|returning)\s+((distinct|all)\s+)?([a-z_]+\.)?\*|,\s*[a-z_]+\.\*(?=[\s,"]|$))",
+                               std::regex::icase);
   return star;
+}
+
+const std::regex& unnamed_insert() {
+  static const std::regex unnamed(R"(\binsert\s+into\s+[a-z_]+\s+(values|select|default)\b)", std::regex::icase);
+  return unnamed;
 }
 
 TEST(Tidy, TheSourcesAreThere) { EXPECT_GT(sources().size(), 20u) << "nothing to check under " << AFLOAT_SOURCE_DIR; }
@@ -156,20 +163,24 @@ TEST(Tidy, AdaptersKnowNoOtherAdapterButAsioAndHttp) {
 TEST(Tidy, SqlNamesItsColumns) {
   for (const auto& source : sources()) {
     if (!source.path.starts_with("src/") || !source.path.ends_with(".cc")) continue;
-    for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), all_columns());
-         match != std::sregex_iterator(); ++match)
-      complain(source,
-               1 + static_cast<int>(std::count(source.text.begin(), source.text.begin() + match->position(), '\n')),
-               "\"" + match->str() + "\": name the columns");
+    for (const auto* rule : {&all_columns(), &unnamed_insert()})
+      for (auto match = std::sregex_iterator(source.text.begin(), source.text.end(), *rule);
+           match != std::sregex_iterator(); ++match)
+        complain(source,
+                 1 + static_cast<int>(std::count(source.text.begin(), source.text.begin() + match->position(), '\n')),
+                 "\"" + match->str() + "\": name the columns");
   }
 }
 
 TEST(Tidy, TheRuleAboutColumnsFindsThem) {
   for (const auto* bad : {"select * from a", "SELECT  * FROM a", "insert into a values (1) Returning *",
-                          "select\n* from a", "select m.* from m"})
+                          "select\n* from a", "select m.* from m", "select distinct * from a", "select a.b, m.* from a, m"})
     EXPECT_TRUE(std::regex_search(bad, all_columns())) << bad;
-  for (const auto* good : {"select count(*) from a", "select a.b from a", "returning id", "select 2 * 3"})
+  for (const auto* good : {"select count(*) from a", "select a.b from a", "returning id", "select 2 * 3", "f(a, b.*field)"})
     EXPECT_FALSE(std::regex_search(good, all_columns())) << good;
+  for (const auto* bad : {"insert into a values (1)", "INSERT INTO a\nselect b from c"})
+    EXPECT_TRUE(std::regex_search(bad, unnamed_insert())) << bad;
+  EXPECT_FALSE(std::regex_search("insert into a (b) values (1)", unnamed_insert()));
 }
 
 TEST(Tidy, NoFileIsTooLongToRead) {

@@ -24,7 +24,7 @@ json::object drain_json(const DrainView& view) {
 
 json::object member_json(const Member& m) {
   return {{"id", m.id}, {"name", m.name}, {"host", m.host}, {"address", m.address}, {"port", m.port},
-          {"version", m.version}, {"build", m.build}, {"digest", m.digest}, {"state", to_string(effective_state(m))},
+          {"version", m.version}, {"build", m.build}, {"digest", m.digest}, {"state", shown_state(m)},
           {"leaseLive", m.lease_live}, {"tasksRunning", m.tasks_running}, {"activeUsers", m.active_users},
           {"load", m.load}, {"configHash", m.config_hash}, {"startedAt", m.started_at_ms}, {"activeAt", m.active_at_ms},
           {"gatesInUse", m.gates_in_use}};
@@ -44,7 +44,7 @@ class ClusterResource {
     json::array members, tasks;
     for (const auto& m : snapshot->members) members.push_back(member_json(m));
     for (const auto& t : snapshot->tasks)
-      tasks.push_back(json::object{{"id", t.id}, {"version", t.version}, {"kind", to_string(t.kind)}, {"state", to_string(t.state)},
+      tasks.push_back(json::object{{"id", t.id}, {"version", t.version}, {"kind", t.kind_text}, {"state", t.state_text},
                                    {"done", t.done}, {"total", t.total}, {"attempts", t.attempts}, {"runner", t.runner},
                                    {"checkpoint", t.checkpoint}, {"error", t.error}});
     json::object out{{"site", context_.config.site_name}, {"phase", to_string(view.phase)}, {"message", view.reason}};
@@ -74,7 +74,7 @@ class ClusterResource {
     json::array results;
     for (std::size_t i = start; i < snapshot->members.size() && results.size() < limit; ++i)
       results.push_back(json::object{{"nodeId", snapshot->members[i].id}, {"name", snapshot->members[i].name},
-                                     {"state", to_string(effective_state(snapshot->members[i]))}});
+                                     {"state", shown_state(snapshot->members[i])}});
     const auto size = results.size();
     co_return http::json_response(200, json::serialize(json::object{{"results", std::move(results)}, {"totalCount", snapshot->members.size()},
                                                                     {"start", start}, {"limit", limit}, {"size", size}, {"_links", json::object{}}}));

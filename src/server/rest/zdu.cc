@@ -35,7 +35,7 @@ json::object node_json(const Snapshot& snapshot, const Member& member, const Con
                     {"name", member.name},
                     {"ipAddress", member.address},
                     {"portNumber", member.port},
-                    {"state", to_string(state)},
+                    {"state", state == effective_state(member) ? shown_state(member) : std::string(to_string(state))},
                     {"tasksTotal", member.tasks_running},
                     {"activeUserCount", member.active_users},
                     {"buildNumber", std::to_string(member.build)},
