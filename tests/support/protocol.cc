@@ -1,7 +1,5 @@
 #include "support/protocol.h"
 
-#include <poll.h>
-
 #include "store/schema.h"
 #include "version/version.h"
 
@@ -20,6 +18,17 @@ std::string Session::finish() {
     if (status == PGRES_COPY_IN) break;
   }
   return state;
+}
+
+std::string Session::value(const std::string& sql) {
+  PGresult* result = PQexec(connection_, sql.c_str());
+  std::string found;
+  if (PQresultStatus(result) != PGRES_TUPLES_OK)
+    ADD_FAILURE() << PQerrorMessage(connection_);
+  else if (PQntuples(result) > 0)
+    found = PQgetvalue(result, 0, 0);
+  PQclear(result);
+  return found;
 }
 
 std::string Session::copy(const std::string& data) {

@@ -35,6 +35,8 @@ class Session {
     send(sql);
     return finish();
   }
+  /// First column of the first row; fails the test on an error. test::Database::query connects each time.
+  std::string value(const std::string& sql);
   /// Sends COPY data and ends it, once the server waits for it; then as finish().
   std::string copy(const std::string& data);
   /// A batch half sent: in pipeline mode, `statement` is sent and answered, and no Sync follows. Its SQLSTATE.
