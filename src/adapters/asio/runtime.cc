@@ -84,9 +84,17 @@ Async<bool> Event::wait_until(SteadyTime deadline) {
   auto state = state_;
   const auto generation = state->generation;
   asio::steady_timer timer(co_await asio::this_coro::executor, deadline);
-  state->waiters.insert(&timer);
-  co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
-  state->waiters.erase(&timer);
+  // A frame can also end by being destroyed with its io_context; the timer must not stay known then.
+  struct Waiting {
+    State& state;
+    asio::steady_timer& timer;
+    ~Waiting() { state.waiters.erase(&timer); }
+  };
+  {
+    state->waiters.insert(&timer);
+    const Waiting waiting{*state, timer};
+    co_await timer.async_wait(asio::as_tuple(asio::use_awaitable));
+  }
   co_return state->generation != generation;
 }
 
