@@ -152,6 +152,7 @@ SiteFixture::SiteFixture(SiteSetup setup) {
   if (!setup.own_postgres) {
     database_ = std::make_unique<Database>();
     options.database = database_->connection();
+    if (setup.database_through) options.database = setup.database_through(options.database);
   }
   site_ = or_throw(local::Site::create(std::move(options)));
   if (setup.start) or_throw(site_->start_nodes(setup.version.empty() ? bundles().from : setup.version));

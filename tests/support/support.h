@@ -79,6 +79,8 @@ struct SiteSetup {
   bool start = true;    ///< start the nodes
   std::map<std::string, std::string> settings = {};
   std::map<std::string, std::string> env = {};
+  /// Gets the database's connection string and gives the one that the site uses: for what stands in between.
+  std::function<std::string(const std::string& connection)> database_through = {};
 };
 /// A whole site with its nodes started. Throws with the reason where it can't be had: the test fails.
 class SiteFixture {

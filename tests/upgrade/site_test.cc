@@ -6,9 +6,7 @@
 
 #include "base/json_fields.h"
 #include "cli/load.h"
-#include "local/process.h"
-#include "local/workplace.h"
-#include "support/support.h"
+#include "upgrade/site_helpers.h"
 
 // What an upgrade promises, on a whole site: PostgreSQL, HAProxy, agent, three nodes, real bundles.
 namespace afloat::test {
@@ -18,128 +16,6 @@ namespace fs = std::filesystem;
 namespace json = boost::json;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
-
-constexpr const char* node_names[] = {"node1", "node2", "node3"};
-
-std::string message_of(const http::Response& response) {
-  auto body = parse_json_object(*response.body, "the answer");
-  return body ? string_or(*body, "message") : *response.body;
-}
-
-std::string page_json(const std::string& title, const std::string& text, int version = 0) {
-  json::object page{{"type", "page"},
-                    {"title", title},
-                    {"space", {{"key", "T"}}},
-                    {"body", {{"storage", {{"value", "<p>" + text + "</p>"}, {"representation", "storage"}}}}}};
-  if (version > 0) page["version"] = {{"number", version}};
-  return json::serialize(page);
-}
-
-void make_space(SiteFixture& site) {
-  const auto made = site.admin("node1").post("/rest/api/space", R"({"key":"T","name":"Test"})");
-  ASSERT_EQ(made.status, 200) << *made.body;
-}
-
-/// Its id.
-std::string make_page(HttpClient client, const std::string& title, const std::string& text = "first") {
-  const auto made = client.post("/rest/api/content", page_json(title, text));
-  EXPECT_EQ(made.status, 200) << *made.body;
-  auto page = parse_json_object(*made.body, "the page");
-  return page ? string_or(*page, "id") : std::string();
-}
-
-/// What /rest/zdu/cluster of one node tells of each node: name -> field.
-std::map<std::string, std::string> nodes_by(HttpClient client, const char* field) {
-  std::map<std::string, std::string> found;
-  const auto cluster = client.get_json("/rest/zdu/cluster");
-  if (const auto* nodes = array_at(cluster, "nodes"))
-    for (const auto& node : *nodes) found[string_or(node.as_object(), "name")] = string_or(node.as_object(), field);
-  return found;
-}
-
-std::map<std::string, std::string> all_on(const std::string& version) {
-  return {{"node1", version}, {"node2", version}, {"node3", version}};
-}
-
-/// Upgrade mode off, STABLE, every node and the cluster on `version`: the same from every node.
-void expect_settled(SiteFixture& site, const std::string& version) {
-  for (const char* node : node_names) {
-    auto client = site.admin(node);
-    const auto cluster = client.get_json("/rest/afloat/1/cluster");
-    EXPECT_EQ(string_or(cluster, "phase"), "STABLE") << node << ": " << json::serialize(cluster);
-    EXPECT_EQ(string_or(cluster, "upgradeMode"), "off") << node;
-    EXPECT_EQ(string_or(cluster, "clusterVersion"), version) << node;
-    EXPECT_EQ(nodes_by(client, "version"), all_on(version)) << node;
-    EXPECT_EQ(nodes_by(client, "state"), all_on("ACTIVE")) << node;
-  }
-}
-
-void replace(SiteFixture& site, const std::string& node, const std::string& version) {
-  auto stopped = site->stop_node(node);
-  ASSERT_TRUE(stopped) << stopped.error().message();
-  auto started = site->start_node(node, version);
-  ASSERT_TRUE(started) << started.error().message();
-  auto ready = site->wait_ready(node, seconds(20));
-  ASSERT_TRUE(ready) << ready.error().message();
-}
-
-/// What the agent knows of a node.
-json::object agent_node(SiteFixture& site, const std::string& name) {
-  http::ClientRequest request;
-  request.url = "http://agent/agent/1/report";
-  request.unix_socket = site->dir() + "/hosts/" + site->node(name).host + "/agent.sock";
-  auto answer = site->client().send_blocking(std::move(request), seconds(5));
-  auto report = answer ? parse_json_object(*answer->body, "the agent's report") : Result<json::object>();
-  const auto* nodes = report ? array_at(*report, "nodes") : nullptr;
-  if (nodes)
-    for (const auto& node : *nodes)
-      if (string_or(node.as_object(), "name") == name) return node.as_object();
-  return {};
-}
-
-SiteSetup without_conductor() {
-  SiteSetup setup;
-  setup.conductor = false;
-  return setup;
-}
-
-/// `afloat load` as a process of its own, so that it is outside of everything that is upgraded.
-class Users {
- public:
-  explicit Users(SiteFixture& site) {
-    local::ProcessOptions load;
-    load.argv = {bundles().program, "load", "--site", site->url(), "--rate", "100", "--users", "10", "--space", "T",
-                 "--ledger", ledger(), "--seconds", "60", "--until-file", stop_file(), "--ready-file", ready_file(),
-                 "--quiet"};
-    load.env = site->credentials();
-    load.log = folder_.path() + "/load.log";
-    auto started = local::Process::start(load);
-    if (started)
-      process_ = std::move(*started);
-    else
-      ADD_FAILURE() << started.error().message();
-  }
-  bool begin() {
-    return eventually(seconds(20), [&] { return fs::exists(ready_file()) || !process_.running(); }) &&
-           process_.running();
-  }
-  /// They work for this long, undisturbed; false when they stopped of themselves.
-  bool work(milliseconds time) {
-    return !eventually(time, [&] { return !process_.running(); });
-  }
-  std::optional<int> go_home() {
-    if (!local::write_file(stop_file(), "")) return std::nullopt;
-    return process_.wait(seconds(20));
-  }
-  std::string ledger() const { return folder_.path() + "/ledger"; }
-  std::string words() const { return process_.last_lines(15); }
-
- private:
-  std::string stop_file() const { return folder_.path() + "/stop"; }
-  std::string ready_file() const { return folder_.path() + "/ready"; }
-  local::TempDir folder_;
-  local::Process process_;
-};
 
 TEST(UpgradeOfASite, FailsNoRequestAndLosesNoWriteUnderLoad) {
   SiteFixture site;
@@ -197,33 +73,6 @@ TEST(UpgradeOfASite, ANodeThatComesBeforeUpgradeModeIsRefused) {
   for (const auto& word : {bundles().from, bundles().to, std::string("upgrade mode")})
     EXPECT_NE(tried->output.find(word), std::string::npos) << "no \"" << word << "\" in: " << tried->output;
   expect_settled(site, bundles().from);
-}
-
-TEST(ClusterCoherence, APutOnOneNodeIsSeenByTheNextGetOnEveryOther) {
-  SiteFixture site(without_conductor());
-  make_space(site);
-  const auto id = make_page(site.admin("node1"), "Seen at once");
-  const auto path = "/rest/api/content/" + id;
-  std::vector<HttpClient> clients;
-  for (const char* node : node_names) clients.push_back(site.admin(node));
-  for (const auto& client : clients)
-    ASSERT_EQ(HttpClient(client).get(path).status, 200);  // now it is in every cache
-  for (int i = 0; i < 300; ++i) {
-    const auto writer = static_cast<std::size_t>(i) % clients.size();
-    const auto text = "text of round " + std::to_string(i) + ".";
-    const auto saved = clients[writer].put(path, page_json("Seen at once", text, i + 2));
-    ASSERT_EQ(saved.status, 200) << *saved.body;
-    for (std::size_t reader = 0; reader < clients.size(); ++reader) {
-      if (reader == writer) continue;
-      const auto read = clients[reader].get(path + "?expand=body.storage,version");
-      ASSERT_NE(read.body->find(text), std::string::npos)
-          << "round " << i << ", written on " << node_names[writer] << ", read on " << node_names[reader] << ": "
-          << *read.body;
-      // The page that people read comes from the cache of rendered articles.
-      ASSERT_NE(clients[reader].get("/pages/" + id).body->find(text), std::string::npos)
-          << "round " << i << ", read as HTML on " << node_names[reader];
-    }
-  }
 }
 
 TEST(UpgradeOfASite, NeedsOnlyItsRestInterfaceAndTheAgent) {
@@ -289,8 +138,8 @@ TEST(UpgradeOfASite, AnOldNodeThatSleptThroughFinalizeExitsAndAcknowledgesNothin
     late.password = site->admin_password();
     late.headers.set("Content-Type", "application/json");
     late.body = i == 0 ? page_json("Asleep", "too late", 2) : page_json("Too late " + std::to_string(i), "too late");
-    answers.push_back(std::async(
-        std::launch::async, [&client, late = std::move(late)] { return client.send_blocking(late, seconds(8)); }));
+    answers.push_back(std::async(std::launch::async,
+                                 [&client, late = std::move(late)] { return client.send_blocking(late, seconds(8)); }));
   }
   for (auto& answer : answers) EXPECT_EQ(answer.wait_for(milliseconds(50)), std::future_status::timeout);
   ASSERT_EQ(kill(sleeper, SIGCONT), 0);
@@ -313,7 +162,8 @@ TEST(UpgradeOfASite, AnOldNodeThatSleptThroughFinalizeExitsAndAcknowledgesNothin
     const auto page = site.admin(node).get("/rest/api/content/" + id + "?expand=body.storage,version");
     EXPECT_EQ(page.body->find("too late"), std::string::npos) << *page.body;
     for (int i = 1; i < writes; ++i) {
-      const auto list = site.admin(node).get_json("/rest/api/content?spaceKey=T&title=Too%20late%20" + std::to_string(i));
+      const auto list =
+          site.admin(node).get_json("/rest/api/content?spaceKey=T&title=Too%20late%20" + std::to_string(i));
       const auto* results = array_at(list, "results");
       EXPECT_TRUE(results && results->empty()) << json::serialize(list);
     }

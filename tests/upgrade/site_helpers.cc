@@ -1,0 +1,142 @@
+#include "upgrade/site_helpers.h"
+
+#include <filesystem>
+
+#include "base/json_fields.h"
+
+namespace afloat::test {
+
+namespace fs = std::filesystem;
+namespace json = boost::json;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+SiteSetup without_conductor() {
+  SiteSetup setup;
+  setup.conductor = false;
+  return setup;
+}
+
+std::string message_of(const http::Response& response) {
+  auto body = parse_json_object(*response.body, "the answer");
+  return body ? string_or(*body, "message") : *response.body;
+}
+
+std::string page_json(const std::string& title, const std::string& text, int version) {
+  json::object page{{"type", "page"},
+                    {"title", title},
+                    {"space", {{"key", "T"}}},
+                    {"body", {{"storage", {{"value", "<p>" + text + "</p>"}, {"representation", "storage"}}}}}};
+  if (version > 0) page["version"] = {{"number", version}};
+  return json::serialize(page);
+}
+
+void make_space(SiteFixture& site) {
+  const auto made = site.admin("node1").post("/rest/api/space", R"({"key":"T","name":"Test"})");
+  ASSERT_EQ(made.status, 200) << *made.body;
+}
+
+std::string make_page(HttpClient client, const std::string& title, const std::string& text) {
+  const auto made = client.post("/rest/api/content", page_json(title, text));
+  EXPECT_EQ(made.status, 200) << *made.body;
+  auto page = parse_json_object(*made.body, "the page");
+  return page ? string_or(*page, "id") : std::string();
+}
+
+http::ClientRequest request_to(SiteFixture& site, const std::string& node, const std::string& method,
+                               const std::string& path, const std::string& body) {
+  http::ClientRequest request;
+  request.method = method;
+  request.url = site->node(node).url() + path;
+  request.user = "admin";
+  request.password = site->admin_password();
+  if (!body.empty()) request.headers.set("Content-Type", "application/json");
+  request.body = body;
+  return request;
+}
+
+std::map<std::string, std::string> nodes_by(HttpClient client, const char* field) {
+  std::map<std::string, std::string> found;
+  const auto cluster = client.get_json("/rest/zdu/cluster");
+  if (const auto* nodes = array_at(cluster, "nodes"))
+    for (const auto& node : *nodes) found[string_or(node.as_object(), "name")] = string_or(node.as_object(), field);
+  return found;
+}
+
+namespace {
+
+std::map<std::string, std::string> each(const std::set<std::string>& nodes, const std::string& value) {
+  std::map<std::string, std::string> all;
+  for (const auto& node : nodes) all[node] = value;
+  return all;
+}
+
+}  // namespace
+
+std::map<std::string, std::string> all_on(const std::string& version) {
+  return each({"node1", "node2", "node3"}, version);
+}
+
+void expect_settled(SiteFixture& site, const std::string& version, const std::set<std::string>& nodes) {
+  for (const auto& node : nodes) {
+    auto client = site.admin(node);
+    const auto cluster = client.get_json("/rest/afloat/1/cluster");
+    EXPECT_EQ(string_or(cluster, "phase"), "STABLE") << node << ": " << json::serialize(cluster);
+    EXPECT_EQ(string_or(cluster, "upgradeMode"), "off") << node;
+    EXPECT_EQ(string_or(cluster, "clusterVersion"), version) << node;
+    EXPECT_EQ(nodes_by(client, "version"), each(nodes, version)) << node;
+    EXPECT_EQ(nodes_by(client, "state"), each(nodes, "ACTIVE")) << node;
+  }
+}
+
+void replace(SiteFixture& site, const std::string& node, const std::string& version) {
+  auto stopped = site->stop_node(node);
+  ASSERT_TRUE(stopped) << stopped.error().message();
+  auto started = site->start_node(node, version);
+  ASSERT_TRUE(started) << started.error().message();
+  auto ready = site->wait_ready(node, seconds(20));
+  ASSERT_TRUE(ready) << ready.error().message();
+}
+
+json::object agent_node(SiteFixture& site, const std::string& name) {
+  http::ClientRequest request;
+  request.url = "http://agent/agent/1/report";
+  request.unix_socket = site->dir() + "/hosts/" + site->node(name).host + "/agent.sock";
+  auto answer = site->client().send_blocking(std::move(request), seconds(5));
+  auto report = answer ? parse_json_object(*answer->body, "the agent's report") : Result<json::object>();
+  const auto* nodes = report ? array_at(*report, "nodes") : nullptr;
+  if (nodes)
+    for (const auto& node : *nodes)
+      if (string_or(node.as_object(), "name") == name) return node.as_object();
+  return {};
+}
+
+Users::Users(SiteFixture& site, int rate) {
+  local::ProcessOptions load;
+  load.argv = {bundles().program,    "load",         "--site",     site->url(), "--rate",
+               std::to_string(rate), "--users",      "10",         "--space",   "T",
+               "--ledger",           ledger(),       "--seconds",  "60",        "--until-file",
+               stop_file(),          "--ready-file", ready_file(), "--quiet"};
+  load.env = site->credentials();
+  load.log = folder_.path() + "/load.log";
+  auto started = local::Process::start(load);
+  if (started)
+    process_ = std::move(*started);
+  else
+    ADD_FAILURE() << started.error().message();
+}
+
+bool Users::begin() {
+  return eventually(seconds(20), [&] { return fs::exists(ready_file()) || !process_.running(); }) && process_.running();
+}
+
+bool Users::work(milliseconds time) {
+  return !eventually(time, [&] { return !process_.running(); });
+}
+
+std::optional<int> Users::go_home() {
+  if (!local::write_file(stop_file(), "")) return std::nullopt;
+  return process_.wait(seconds(20));
+}
+
+}  // namespace afloat::test

@@ -1,0 +1,57 @@
+#pragma once
+#include <set>
+#include <string>
+
+#include "local/process.h"
+#include "local/workplace.h"
+#include "support/support.h"
+
+/// What the tests of whole sites share: a space with pages, the roster, agents, and users who work meanwhile.
+namespace afloat::test {
+
+inline constexpr const char* node_names[] = {"node1", "node2", "node3"};
+
+/// No conductor: for upgrades by hand.
+SiteSetup without_conductor();
+
+std::string message_of(const http::Response& response);
+/// A page of space T for POST, and with a version for PUT.
+std::string page_json(const std::string& title, const std::string& text, int version = 0);
+/// Space T.
+void make_space(SiteFixture& site);
+/// Its id.
+std::string make_page(HttpClient client, const std::string& title, const std::string& text = "first");
+/// A request as the administrator, for those who want to see a broken connection too.
+http::ClientRequest request_to(SiteFixture& site, const std::string& node, const std::string& method,
+                               const std::string& path, const std::string& body = {});
+
+/// What /rest/zdu/cluster of one node tells of each node: name -> field.
+std::map<std::string, std::string> nodes_by(HttpClient client, const char* field);
+std::map<std::string, std::string> all_on(const std::string& version);
+/// Upgrade mode off, STABLE, every node and the cluster on `version`: the same from every node.
+void expect_settled(SiteFixture& site, const std::string& version,
+                    const std::set<std::string>& nodes = {"node1", "node2", "node3"});
+/// Stops a node, switches it and waits until it serves again: a person's rolling step. ASSERT_NO_FATAL_FAILURE.
+void replace(SiteFixture& site, const std::string& node, const std::string& version);
+/// What the agent knows of a node.
+boost::json::object agent_node(SiteFixture& site, const std::string& name);
+
+/// `afloat load` as a process of its own, so that it is outside of everything that is upgraded.
+class Users {
+ public:
+  explicit Users(SiteFixture& site, int rate = 100);
+  bool begin();
+  /// They work for this long, undisturbed; false when they stopped of themselves.
+  bool work(std::chrono::milliseconds time);
+  std::optional<int> go_home();
+  std::string ledger() const { return folder_.path() + "/ledger"; }
+  std::string words() const { return process_.last_lines(15); }
+
+ private:
+  std::string stop_file() const { return folder_.path() + "/stop"; }
+  std::string ready_file() const { return folder_.path() + "/ready"; }
+  local::TempDir folder_;
+  local::Process process_;
+};
+
+}  // namespace afloat::test
