@@ -8,11 +8,10 @@
 #include <thread>
 
 #include "adapters/files/archive.h"
-#include "adapters/http/client.h"
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "cli/credentials.h"
+#include "cli/site_access.h"
 #include "server/config.h"
 #include "wiki/import_html.h"
 
@@ -22,8 +21,8 @@ namespace {
 using namespace std::chrono_literals;
 
 struct ImportOptions {
-  std::string folder, space, name, site, config;
-  CredentialOptions credentials;
+  std::string folder, space, name, config;
+  SiteAccess access{.site = {}};
 };
 
 /// Removes its folder with everything in it.
@@ -77,16 +76,9 @@ Result<std::string> pack(const std::string& folder, const std::string& archive) 
   return files::read_file(archive);
 }
 
-Error refused(const http::Response& response) {
-  std::string why = *response.body;
-  if (auto body = parse_json_object(why, "the answer")) why = string_or(*body, "message", why);
-  return Error(ErrorKind::failed_precondition, fmt::format("The site answered {}: {}", response.status, why));
-}
-
 class Import {
  public:
-  Import(const ImportOptions& options, std::string site, SignIn sign_in)
-      : options_(options), site_(std::move(site)), sign_in_(std::move(sign_in)) {}
+  Import(const ImportOptions& options, SiteRest site) : options_(options), site_(std::move(site)) {}
 
   /// True when the task ended well.
   Result<bool> run() {
@@ -94,45 +86,21 @@ class Import {
     if (scratch.path().empty()) return fail(ErrorKind::unavailable, "Cannot make a folder for temporary files.");
     auto archive = pack(options_.folder, scratch.path() + "/pages.tar.zst");
     if (!archive) return std::unexpected(archive.error());
-    auto request =
-        to("POST", "/rest/afloat/1/imports?space=" + url_encode(options_.space) + "&name=" + url_encode(options_.name));
-    request.headers.set("Content-Type", "application/zstd");
-    request.headers.set("X-Atlassian-Token", "no-check");
-    request.body = std::move(*archive);
-    auto answer = client_.send_blocking(std::move(request), 120s);
-    if (!answer) return std::unexpected(answer.error());
-    if (answer->status != 202) return std::unexpected(refused(*answer));
-    auto body = parse_json_object(*answer->body, "the answer");
-    if (!body) return std::unexpected(body.error());
-    return watch(string_or(*body, "id"));
+    auto task = site_.object(
+        "POST", "/rest/afloat/1/imports?space=" + url_encode(options_.space) + "&name=" + url_encode(options_.name),
+        *std::move(archive), {.content_type = "application/zstd", .timeout = 120s});
+    if (!task) return std::unexpected(task.error());
+    return watch(string_or(*task, "id"));
   }
 
  private:
-  http::ClientRequest to(std::string method, const std::string& path) const {
-    http::ClientRequest request;
-    request.method = std::move(method);
-    request.url = site_ + path;
-    request.user = sign_in_.user;
-    request.password = sign_in_.password;
-    return request;
-  }
-
   Result<bool> watch(const std::string& id) {
     const bool terminal = ::isatty(STDOUT_FILENO) == 1;
     std::int64_t printed = -100;
-    auto answered = std::chrono::steady_clock::now();
     for (;;) {
       std::this_thread::sleep_for(200ms);
-      auto answer = client_.send_blocking(to("GET", "/rest/api/longtask/" + id), 10s);
-      const bool usable = answer && answer->status == 200;
-      if (!usable) {
-        // Another node answers as soon as this one is out of the balancer; any node can tell.
-        if (std::chrono::steady_clock::now() - answered < 30s) continue;
-        if (!answer) return std::unexpected(answer.error());
-        return std::unexpected(refused(*answer));
-      }
-      answered = std::chrono::steady_clock::now();
-      auto task = parse_json_object(*answer->body, "the task");
+      // Another node answers as soon as this one is out of the balancer; any node can tell.
+      auto task = site_.object("GET", "/rest/api/longtask/" + id, {}, {.timeout = 10s, .patience = 30s});
       if (!task) return std::unexpected(task.error());
       const auto percent = int_or(*task, "percentageComplete");
       std::vector<std::string> messages;
@@ -156,22 +124,19 @@ class Import {
   }
 
   const ImportOptions& options_;
-  std::string site_;
-  SignIn sign_in_;
-  http::Client client_{1};
+  SiteRest site_;
 };
 
-Result<std::string> site_of(const ImportOptions& options) {
-  std::string site = options.site;
-  if (site.empty() && !options.config.empty()) {
+Result<SiteRest> open_site(const ImportOptions& options) {
+  auto access = options.access;
+  if (!options.config.empty()) {
     auto config = server::load_config(options.config);
     if (!config) return std::unexpected(config.error());
-    site = config->base_url;
+    access.site = config->base_url;
   }
-  if (site.empty())
+  if (access.site.empty())
     return fail(ErrorKind::invalid_argument, "Which site? Name it with --site URL or --config site.toml.");
-  while (site.ends_with('/')) site.pop_back();
-  return site;
+  return SiteRest::open(access);
 }
 
 int import_now(const ImportOptions& options) {
@@ -179,11 +144,9 @@ int import_now(const ImportOptions& options) {
     fmt::print(stderr, "{}\n", error.message());
     return 1;
   };
-  auto site = site_of(options);
+  auto site = open_site(options);
   if (!site) return fault(site.error());
-  auto sign_in = read_credentials(options.credentials);
-  if (!sign_in) return fault(sign_in.error());
-  auto done = Import(options, std::move(*site), std::move(*sign_in)).run();
+  auto done = Import(options, *std::move(site)).run();
   if (!done) return fault(done.error());
   return *done ? 0 : 1;
 }
@@ -198,9 +161,8 @@ void add_import_command(CLI::App& app, int& exit_code) {
   html->add_option("folder", options->folder, "Folder with the HTML files")->required()->check(CLI::ExistingDirectory);
   html->add_option("--space", options->space, "Key of the space; made if it is not there")->required();
   html->add_option("--name", options->name, "Name of a new space");
-  html->add_option("--site", options->site, "The site's address, as http://127.0.0.1:8090");
+  options->access.add_options(*html);
   html->add_option("--config", options->config, "site.toml, in place of --site");
-  add_credential_options(*html, options->credentials);
   html->callback([options, &exit_code] { exit_code = import_now(*options); });
 }
 

@@ -9,11 +9,10 @@
 #include <memory>
 #include <thread>
 
-#include "adapters/http/client.h"
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/commands.h"
-#include "cli/credentials.h"
+#include "cli/site_access.h"
 #include "cli/upgrade_view.h"
 
 namespace afloat::cli {
@@ -23,53 +22,26 @@ using namespace std::chrono_literals;
 namespace {
 
 constexpr auto watch_every = 250ms;
-/// A node that is being replaced answers nothing for a moment, the balancer finds another.
-constexpr int tries = 20;
-
 struct UpgradeOptions {
-  std::string site;
-  CredentialOptions credentials;
+  SiteAccess access{.site = {}};
   std::string to, reason;
   std::int64_t id = 0;
   bool wait = false, watch = false, hold = false, as_json = false;
   double max_load = -1;
 };
 
-/// The site's REST, as these commands use it.
+/// The site's upgrade runs.
 class Site {
  public:
   static Result<Site> open(const UpgradeOptions& options) {
-    auto sign_in = read_credentials(options.credentials);
-    if (!sign_in) return std::unexpected(sign_in.error());
-    if (options.site.empty())
-      return fail(ErrorKind::invalid_argument, "No site: set AFLOAT_SITE, or give --site http://HOST:PORT.");
-    return Site(options.site, *sign_in);
+    auto rest = SiteRest::open(options.access);
+    if (!rest) return std::unexpected(rest.error());
+    return Site(*std::move(rest));
   }
 
   Result<json::object> call(const std::string& method, const std::string& path, const std::string& body = {}) {
-    http::ClientRequest request;
-    request.method = method;
-    request.url = url_ + "/rest/afloat/1/runs" + path;
-    request.user = sign_in_.user;
-    request.password = sign_in_.password;
-    request.body = body;
-    if (method == "POST") request.headers.set("Content-Type", "application/json");
-    for (int attempt = 1;; ++attempt) {
-      auto response = client_->send_blocking(request, 10s);
-      // Reads may be repeated, and what was certainly not carried out.
-      const bool again =
-          !response ? response.error().kind() == ErrorKind::unavailable || method == "GET" : response->status == 503;
-      if (again && attempt < tries) {
-        std::this_thread::sleep_for(200ms);
-        continue;
-      }
-      if (!response) return std::unexpected(response.error());
-      auto object = parse_json_object(*response->body, "the site's answer");
-      if (response->status >= 200 && response->status < 300) return object;
-      const auto message = object ? string_or(*object, "message") : *response->body;
-      return fail(response->status == 409 ? ErrorKind::conflict : ErrorKind::internal,
-                  fmt::format("{} (HTTP {} from {})", message, response->status, request.url));
-    }
+    // Nodes come and go while these commands look on; one that answers is found soon.
+    return rest_.object(method, "/rest/afloat/1/runs" + path, body, {.timeout = 10s, .patience = 15s});
   }
 
   /// Of the run that was named, or of the latest one.
@@ -86,13 +58,8 @@ class Site {
   Result<json::object> run(std::int64_t id) { return call("GET", fmt::format("/{}", id)); }
 
  private:
-  Site(std::string url, SignIn sign_in)
-      : client_(std::make_unique<http::Client>(1)), url_(std::move(url)), sign_in_(std::move(sign_in)) {
-    while (url_.ends_with('/')) url_.pop_back();
-  }
-  std::unique_ptr<http::Client> client_;
-  std::string url_;
-  SignIn sign_in_;
+  explicit Site(SiteRest rest) : rest_(std::move(rest)) {}
+  SiteRest rest_;
 };
 
 std::int64_t now_ms() {
@@ -204,8 +171,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   const auto add = [&](const char* name, const char* about, Verb verb) {
     auto options = std::make_shared<UpgradeOptions>();
     auto* command = upgrade->add_subcommand(name, about);
-    command->add_option("--site", options->site, "Address of the site")->envname("AFLOAT_SITE");
-    add_credential_options(*command, options->credentials);
+    options->access.add_options(*command);
     command->callback([options, verb, &exit_code] {
       auto site = Site::open(*options);
       auto code = site ? verb(*site, *options) : Result<int>(std::unexpected(site.error()));
