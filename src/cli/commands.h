@@ -10,7 +10,7 @@ namespace afloat::cli {
 
 void add_serve_command(CLI::App& app, int& exit_code);
 void add_status_commands(CLI::App& app, int& exit_code);    // status, nodes
-void add_upgrade_commands(CLI::App& app, int& exit_code);   // upgrade plan|run|status|cancel|report|expand
+void add_upgrade_commands(CLI::App& app, int& exit_code);   // upgrade plan|run|status|report|cancel|resume and those below
 void add_conductor_command(CLI::App& app, int& exit_code);
 void add_agent_command(CLI::App& app, int& exit_code);
 void add_release_commands(CLI::App& app, int& exit_code);   // releases list|show|verify|pack
@@ -20,5 +20,6 @@ void add_up_command(CLI::App& app, int& exit_code);
 void add_demo_command(CLI::App& app, int& exit_code);
 
 void add_expand_command(CLI::App& upgrade, int& exit_code);
+void add_finalize_commands(CLI::App& upgrade, int& exit_code);  // upgrade finalize|retry
 
 }  // namespace afloat::cli

@@ -214,6 +214,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   resumer->add_option("--id", resume_options->id, "Number of the run");
   resumer->add_flag("--wait", resume_options->wait, "Print each step, return when the run has ended");
 
+  add_finalize_commands(*upgrade, exit_code);
   add_expand_command(*upgrade, exit_code);
 }
 

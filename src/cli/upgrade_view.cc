@@ -82,6 +82,14 @@ std::string report_text(const json::object& run) {
   return text;
 }
 
+std::string task_line(const json::object& task) {
+  const auto total = int_or(task, "total");
+  const auto error = string_or(task, "error");
+  return fmt::format("  {:<34} {:<9}{}{}", string_or(task, "id"), string_or(task, "state"),
+                     total > 0 ? fmt::format(" {} of {} rows", int_or(task, "done"), total) : "",
+                     error.empty() ? "" : "  " + error);
+}
+
 std::string plan_text(const json::object& plan) {
   std::string text = fmt::format("From {} to {}\n\nChecks\n", string_or(plan, "from"), string_or(plan, "to"));
   for_each_object(plan, "checks", [&](const json::object& check) {

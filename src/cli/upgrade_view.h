@@ -13,6 +13,8 @@ std::string progress_line(const boost::json::object& run, std::int64_t now_ms);
 std::string status_text(const boost::json::object& run);
 /// Closing summary: per node figures, duration, outcome: `upgrade report`.
 std::string report_text(const boost::json::object& run);
+/// One upgrade task of the cluster's state: "1.1.0/body-store/backfill  running  1200 of 5000 rows".
+std::string task_line(const boost::json::object& task);
 /// Checks and steps of a dry run: `upgrade plan`.
 std::string plan_text(const boost::json::object& plan);
 

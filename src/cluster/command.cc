@@ -38,13 +38,16 @@ std::string_view next_action(Phase phase) {
       return "Next: upgrade the nodes one by one, or cancel.";
     case Phase::MIXED:
       return "Next: bring the other nodes to the target version, then approve; or roll the upgraded nodes back, remove "
-             "upgraded nodes that are dead, then cancel (`afloat upgrade cancel` does all of it).";
+             "upgraded nodes that are dead, then cancel (a run's `afloat upgrade cancel` does all of it).";
     case Phase::READY_TO_RUN_UPGRADE_TASKS:
-      return "Next: approve; or roll the nodes back, then cancel (`afloat upgrade cancel` does both).";
+      return "Next: approve (`afloat upgrade finalize`, or POST /rest/zdu/approve); or roll the nodes back, then "
+             "cancel "
+             "(a run's `afloat upgrade cancel` does both).";
     case Phase::RUNNING_UPGRADE_TASKS:
       return "Next: wait until the upgrade tasks are done; there is no way back any more.";
     case Phase::UPGRADE_TASKS_FAILED:
-      return "Next: mend the cause that the task names, then retry; there is no way back any more.";
+      return "Next: mend the cause that the task names, then retry (`afloat upgrade retry`, or POST "
+             "/rest/zdu/retryUpgrade); there is no way back any more.";
   }
   return "";
 }
@@ -75,8 +78,10 @@ Result<void> check_command(const Snapshot& snapshot, Command command, std::optio
 
   const auto in_charge = snapshot.state->run_id;
   if (in_charge && !from_run && command != Command::retry)
-    return refuse(fmt::format("{} is in charge of this site.", run_text(*in_charge)),
-                  "Next: let it finish, or steer it with `afloat upgrade status` and `afloat upgrade cancel`.");
+    return refuse(
+        fmt::format("{} is in charge of this site.", run_text(*in_charge)),
+        "Next: let it finish, or steer it: `afloat upgrade status` tells whether it waits for `afloat upgrade "
+        "resume`, `afloat upgrade cancel` leads back.");
   // A delayed command of a run that has ended must not act upon a later one.
   if (from_run && from_run != in_charge && (in_charge || command != Command::start))
     return refuse(fmt::format("it comes from {}, but {} is in charge.", run_text(*from_run),

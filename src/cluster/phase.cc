@@ -28,9 +28,11 @@ PhaseView finalizing(const Snapshot& snapshot) {
     }
   }
   if (!failed.empty())
-    return {Phase::UPGRADE_TASKS_FAILED,
-            fmt::format("Upgrade task {}. The site serves on {}; mend the cause, then retry (`POST /rest/zdu/retryUpgrade`).",
-                        join(failed, "; "), target_text(snapshot))};
+    return {
+        Phase::UPGRADE_TASKS_FAILED,
+        fmt::format("Upgrade task {}. The site serves on {}; mend the cause, then retry (`afloat upgrade retry`, or "
+                    "POST /rest/zdu/retryUpgrade).",
+                    join(failed, "; "), target_text(snapshot))};
   if (open > 0)
     return {Phase::RUNNING_UPGRADE_TASKS,
             fmt::format("Finalizing at {}: {} upgrade task{} left. Nodes do this by themselves; wait.",
@@ -76,8 +78,8 @@ PhaseView derive_phase(const Snapshot& snapshot) {
   if (obstacles.empty())
     return {
         Phase::READY_TO_RUN_UPGRADE_TASKS,
-        fmt::format("Every node is ACTIVE on {}. Approve to finalize (there is no way back after that), or take the "
-                    "nodes back to {}.",
+        fmt::format("Every node is ACTIVE on {}. Approve to finalize (`afloat upgrade finalize`; there is no way back "
+                    "after that), or take the nodes back to {}.",
                     target_text(snapshot), original_text(snapshot))};
   return {Phase::MIXED, fmt::format("Before the upgrade can be finalized: {}.", join(obstacles, "; "))};
 }
