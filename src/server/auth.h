@@ -47,6 +47,11 @@ class Auth {
   virtual Task<std::string> sign_out(const http::Request& request) = 0;
 };
 
+/// A signed-in user with a genuine request: before every change that users may make.
+Task<Identity> require_user_for_change(Auth& auth, const http::Request& request);
+/// The same for administrators.
+Task<Identity> require_administrator_for_change(Auth& auth, const http::Request& request);
+
 /// What the contexts of one node share: who was active here, and failed sign-ins. Thread-safe.
 class AuthShared;
 std::shared_ptr<AuthShared> make_auth_shared();

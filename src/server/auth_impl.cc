@@ -345,6 +345,20 @@ std::unique_ptr<Auth> make_auth(AuthDependencies dependencies) {
   return std::make_unique<StoredAuth>(std::move(dependencies));
 }
 
+Task<Identity> require_user_for_change(Auth& auth, const http::Request& request) {
+  auto identity = co_await auth.require_user(request);
+  if (!identity) co_return identity;
+  if (auto genuine = auth.check_csrf(request, *identity, ""); !genuine) co_return std::unexpected(genuine.error());
+  co_return identity;
+}
+
+Task<Identity> require_administrator_for_change(Auth& auth, const http::Request& request) {
+  auto identity = co_await auth.require_administrator(request);
+  if (!identity) co_return identity;
+  if (auto genuine = auth.check_csrf(request, *identity, ""); !genuine) co_return std::unexpected(genuine.error());
+  co_return identity;
+}
+
 Task<bool> ensure_administrator(Database& database, Gates gates, std::string password, Deadline deadline) {
   if (password.empty()) co_return false;
   auto anyone = co_await store::list_users(database, 0, 1, deadline);

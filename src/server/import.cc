@@ -261,10 +261,8 @@ Task<void> ImportJob::attach(LongTasks::Progress& progress) {
 }
 
 Async<http::Response> start_import(Context& context, http::Request request) {
-  auto administrator = co_await context.auth.require_administrator(request);
+  auto administrator = co_await require_administrator_for_change(context.auth, request);
   if (!administrator) co_return http::error_response(administrator.error());
-  if (auto checked = context.auth.check_csrf(request, *administrator, ""); !checked)
-    co_return http::error_response(checked.error());
   const auto key = request.query_or("space", "");
   const bool fits = !key.empty() && key.size() <= 255 &&
                     std::ranges::all_of(key, [](unsigned char c) { return c < 0x80 && std::isalnum(c); });

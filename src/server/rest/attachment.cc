@@ -62,7 +62,7 @@ Task<std::vector<store::UploadedFile>> store_files(Context& context, const http:
 
 Task<http::Response> upload(Context& context, http::Request request) {
   if (auto sent = check_token_header(request); !sent) co_return std::unexpected(sent.error());
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto id = id_in(request.capture("id"));
   if (!id) co_return std::unexpected(id.error());
@@ -83,7 +83,7 @@ Task<http::Response> upload(Context& context, http::Request request) {
 
 Task<http::Response> upload_version(Context& context, http::Request request) {
   if (auto sent = check_token_header(request); !sent) co_return std::unexpected(sent.error());
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto page = id_in(request.capture("id"));
   if (!page) co_return std::unexpected(page.error());

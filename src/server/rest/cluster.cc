@@ -81,10 +81,9 @@ class ClusterResource {
   }
 
   Async<http::Response> drain_call(http::Request request, std::string_view verb) {
-    auto admin = co_await context_.auth.require_administrator(request);
+    auto admin = co_await (verb == "status" ? context_.auth.require_administrator(request)
+                                            : require_administrator_for_change(context_.auth, request));
     if (!admin) co_return http::error_response(admin.error());
-    if (verb != "status")
-      if (auto csrf = context_.auth.check_csrf(request, *admin, ""); !csrf) co_return http::error_response(csrf.error());
     const auto name = request.capture("name");
     if (name != context_.node.name)
       co_return http::error_response(Error(ErrorKind::failed_precondition,
@@ -103,9 +102,8 @@ class ClusterResource {
   }
 
   Async<http::Response> remove(http::Request request) {
-    auto admin = co_await context_.auth.require_administrator(request);
+    auto admin = co_await require_administrator_for_change(context_.auth, request);
     if (!admin) co_return http::error_response(admin.error());
-    if (auto csrf = context_.auth.check_csrf(request, *admin, ""); !csrf) co_return http::error_response(csrf.error());
     auto removed = co_await cluster_.remove(request.capture("name"), admin->user_name, request.deadline);
     if (!removed) co_return http::error_response(removed.error());
     http::Response none;

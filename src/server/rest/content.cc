@@ -109,7 +109,7 @@ json::object written_json(const Context& context, const store::SavedPage& saved,
 }
 
 Task<http::Response> create_content(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto input = content_input(request);
   if (!input) co_return std::unexpected(input.error());
@@ -141,7 +141,7 @@ Task<http::Response> create_content(Context& context, http::Request request) {
 }
 
 Task<http::Response> update_content(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto id = id_in(request.capture("id"));
   if (!id) co_return std::unexpected(id.error());
@@ -261,7 +261,7 @@ Task<http::Response> list_content(Context& context, http::Request request) {
 }
 
 Task<http::Response> delete_content(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   const auto name = request.capture("id");
   auto id = id_in(name);
@@ -278,7 +278,7 @@ Task<http::Response> delete_content(Context& context, http::Request request) {
 }
 
 Task<http::Response> move_content(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto id = id_in(request.capture("id"));
   if (!id) co_return std::unexpected(id.error());

@@ -34,20 +34,6 @@ void add_call(http::Router& router, Context& context, std::string method, std::s
              [call, &context](http::Request request) { return answer(call, context, std::move(request)); });
 }
 
-Task<Identity> require_writer(Context& context, const http::Request& request) {
-  auto identity = co_await context.auth.require_user(request);
-  if (!identity) co_return identity;
-  if (auto sent = context.auth.check_csrf(request, *identity, ""); !sent) co_return std::unexpected(sent.error());
-  co_return identity;
-}
-
-Task<Identity> require_admin_writer(Context& context, const http::Request& request) {
-  auto identity = co_await context.auth.require_administrator(request);
-  if (!identity) co_return identity;
-  if (auto sent = context.auth.check_csrf(request, *identity, ""); !sent) co_return std::unexpected(sent.error());
-  co_return identity;
-}
-
 Expand::Expand(const http::Request& request) {
   for (const auto& [name, value] : request.query) {
     if (name != "expand") continue;

@@ -18,10 +18,6 @@ using Call = Task<http::Response> (*)(Context&, http::Request);
 /// Adds `call` for `method` and `pattern`.
 void add_call(http::Router& router, Context& context, std::string method, std::string pattern, Call call);
 
-/// Signed in, and for session cookies with a CSRF token: before every change.
-Task<Identity> require_writer(Context& context, const http::Request& request);
-Task<Identity> require_admin_writer(Context& context, const http::Request& request);
-
 /// The parts asked for by ?expand=a,b.c (also given several times). "body.storage" also has "body".
 class Expand {
  public:

@@ -132,7 +132,7 @@ Task<http::Response> get_labels(Context& context, http::Request request) {
 }
 
 Task<http::Response> add_labels(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto id = id_in(request.capture("id"));
   if (!id) co_return std::unexpected(id.error());
@@ -149,7 +149,7 @@ Task<http::Response> add_labels(Context& context, http::Request request) {
 }
 
 Task<http::Response> remove_label(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto id = id_in(request.capture("id"));
   if (!id) co_return std::unexpected(id.error());

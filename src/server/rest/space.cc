@@ -44,7 +44,7 @@ std::optional<std::string> plain_description(const json::object& object) {
 }
 
 Task<http::Response> create(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto object = parse_json_object(request.body, "the request body");
   if (!object) co_return std::unexpected(object.error());
@@ -71,7 +71,7 @@ Task<http::Response> create(Context& context, http::Request request) {
 }
 
 Task<http::Response> update(Context& context, http::Request request) {
-  auto writer = co_await require_writer(context, request);
+  auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto object = parse_json_object(request.body, "the request body");
   if (!object) co_return std::unexpected(object.error());

@@ -45,7 +45,7 @@ Task<http::Response> member_of(Context& context, http::Request request) {
 }
 
 Task<http::Response> create(Context& context, http::Request request) {
-  auto admin = co_await require_admin_writer(context, request);
+  auto admin = co_await require_administrator_for_change(context.auth, request);
   if (!admin) co_return std::unexpected(admin.error());
   auto object = parse_json_object(request.body, "the request body");
   if (!object) co_return std::unexpected(object.error());

@@ -97,9 +97,8 @@ class Zdu {
   }
 
   Async<http::Response> command(http::Request request, Command command) {
-    auto identity = co_await context_.auth.require_administrator(request);
+    auto identity = co_await require_administrator_for_change(context_.auth, request);
     if (!identity) co_return http::error_response(identity.error());
-    if (auto csrf = context_.auth.check_csrf(request, *identity, ""); !csrf) co_return http::error_response(csrf.error());
     if (auto clustered = check_clustered(); !clustered) co_return http::error_response(clustered.error());
     // Narrowing may take up to 10 s; it ends by itself.
     const auto deadline = context_.clock.steady_now() + std::chrono::seconds(15);
