@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "version/version.h"
 
 namespace afloat::conductor {
 using namespace std::chrono_literals;
@@ -63,7 +64,7 @@ Async<void> Conductor::lead() {
       wait = 200ms;
       if (done.error().message() != last_fault_) {
         last_fault_ = done.error().message();
-        settings_.log("warning", last_fault_);
+        settings_.log(done.error().code() == site_is_new ? "info" : "warning", last_fault_);
       }
     } else {
       last_fault_.clear();
@@ -99,7 +100,7 @@ Task<void> Conductor::become_leader() {
   for (const auto& host : hosts_.hosts())
     if (auto report = co_await hosts_.report(host, within(1s))) highest = std::max(highest, report->highest_epoch);
   const auto sent = clock_.steady_now();
-  auto taken = co_await runs_.take_lead(settings_.holder, highest, within(database_time_limit));
+  auto taken = co_await runs_.take_lead(settings_.holder, highest, settings_.build, within(database_time_limit));
   if (!taken) co_return std::unexpected(taken.error());
   if (!*taken) co_return Result<void>{};
   lead_ = **taken;
@@ -154,10 +155,15 @@ Task<bool> Conductor::conduct_once() {
     auto active = co_await runs_.active(within(database_time_limit));
     if (!active) co_return std::unexpected(active.error());
     if (!*active) co_return false;
-    if ((*active)->journal_build > settings_.build)
-      co_return fail(ErrorKind::failed_precondition,
-                     fmt::format("run {} was written by a newer conductor (build {}, this one is {}): start that one",
-                                 (*active)->id, (*active)->journal_build, settings_.build));
+    if ((*active)->journal_build > settings_.build) {
+      // The lease must be free for a conductor that can read this journal; take_lead() tells people why.
+      (void)co_await runs_.release_lead(*lead_, within(1s));
+      co_return fail(
+          ErrorKind::failed_precondition,
+          fmt::format("upgrade run {} was written by {}, which is newer than this conductor ({})", (*active)->id,
+                      version::describe_build((*active)->journal_build), version::describe_build(settings_.build)),
+          lead_lost);
+    }
     run_ = std::move(**active);
     act_ = {};
     settings_.log("info",

@@ -24,6 +24,17 @@ struct RunSignals {
 /// Code of the error with which every journal write of a conductor that no longer leads is refused.
 inline constexpr const char* lead_lost = "lead_lost";
 
+/// Code of the error of `take_lead` where the site's first node has not made the tables yet.
+inline constexpr const char* site_is_new = "site_is_new";
+/// Code of the error of `take_lead` for a conductor that is older than the active run's journal.
+inline constexpr const char* journal_is_newer = "journal_is_newer";
+
+/// Who conducts.
+struct Leadership {
+  std::string holder;    ///< "" when nobody's lease lives
+  std::string declined;  ///< why a conductor that is at work does not lead; "" when none says so
+};
+
 /// Runs, their journal, and who conducts. Implementation: store/run_store.h.
 struct RunStore {
   virtual ~RunStore() = default;
@@ -44,15 +55,18 @@ struct RunStore {
   /// Steps that changed after `after`, in order of change: {change, step}.
   virtual Task<std::vector<std::pair<std::int64_t, rollout::StepRecord>>> changes(std::int64_t id, std::int64_t after,
                                                                                   Deadline deadline) = 0;
-  /// Who conducts: "" when nobody's lease lives.
-  virtual Task<std::string> leader(Deadline deadline) = 0;
+  virtual Task<Leadership> leadership(Deadline deadline) = 0;
 
   // For conductors.
   /// The run that has not ended, if any.
   virtual Task<std::optional<rollout::Run>> active(Deadline deadline) = 0;
   virtual Task<RunSignals> signals(std::int64_t id, Deadline deadline) = 0;
   /// The lease (5 s), with an epoch above `at_least` and above any before; nullopt while another holds it.
-  virtual Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, Deadline deadline) = 0;
+  /// Errors: failed_precondition with code site_is_new; the same with journal_is_newer when a program newer
+  /// than `build` has written to the active run: a conductor that cannot read the journal must leave the
+  /// lease to one that can. Then the reason is kept for leadership().
+  virtual Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, int build,
+                                                     Deadline deadline) = 0;
   /// failed_precondition with code lead_lost when another leads.
   virtual Task<void> renew_lead(LeaderLease lead, Deadline deadline) = 0;
   /// Gives the lease up so that another can take it at once.

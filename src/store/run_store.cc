@@ -145,11 +145,16 @@ class SqlRunStore final : public RunStore {
     co_return steps;
   }
 
-  Task<std::string> leader(Deadline deadline) override {
+  Task<Leadership> leadership(Deadline deadline) override {
+    // One that declines says so every two seconds; older words are of one that has gone.
     auto rows = co_await database_.read(
-        {"select holder from conductor_lease where lease_until > clock_timestamp()", {}}, deadline);
+        {"select coalesce((select holder from conductor_lease where lease_until > clock_timestamp()), ''), "
+         "coalesce((select declined from upgrade_run where ended_at is null "
+         "and declined_at > clock_timestamp() - interval '5 s'), '')",
+         {}},
+        deadline);
     if (!rows) co_return std::unexpected(rows.error());
-    co_return rows->empty() ? std::string() : rows->text(0, 0);
+    co_return Leadership{rows->text(0, 0), rows->text(0, 1)};
   }
 
   Task<std::optional<Run>> active(Deadline deadline) override {
@@ -170,20 +175,20 @@ class SqlRunStore final : public RunStore {
     co_return RunSignals{rows->flag(0, 0), rows->flag(0, 1)};
   }
 
-  Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, Deadline deadline) override {
-    Rows rows;
-    Statement statement{
-        "insert into conductor_lease (epoch, holder, lease_until) "
-        "values ($2::bigint + 1, $1, clock_timestamp() + interval '5 s') "
-        "on conflict (only_row) do update set epoch = greatest(conductor_lease.epoch, $2::bigint) + 1, "
-        "holder = excluded.holder, renewed = clock_timestamp(), lease_until = clock_timestamp() + interval '5 s' "
-        "where conductor_lease.lease_until < clock_timestamp() or conductor_lease.holder = excluded.holder "
-        "returning epoch",
-        {holder, at_least}};
-    auto done = co_await control(std::move(statement), rows, deadline);
+  Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, int build,
+                                             Deadline deadline) override {
+    Taken taken;
+    auto done = co_await database_.transaction(
+        std::nullopt,
+        [this, &holder, at_least, build, &taken](Transaction& t) {
+          return take_lead_in(&t, &holder, at_least, build, &taken);
+        },
+        deadline);
+    if (!done && done.error().code() == "42P01")
+      co_return fail(ErrorKind::failed_precondition, "waiting for the first node, which makes the tables", site_is_new);
     if (!done) co_return std::unexpected(done.error());
-    if (rows.empty()) co_return std::optional<LeaderLease>();
-    co_return std::optional<LeaderLease>(LeaderLease{rows.number(0, 0), holder});
+    if (!taken.declined.empty()) co_return fail(ErrorKind::failed_precondition, taken.declined, journal_is_newer);
+    co_return taken.lead;
   }
 
   Task<void> renew_lead(LeaderLease lead, Deadline deadline) override {
@@ -195,8 +200,9 @@ class SqlRunStore final : public RunStore {
   }
 
   Task<void> release_lead(LeaderLease lead, Deadline deadline) override {
+    // Without its holder, so that a renewal that is still under way cannot take it back.
     Rows rows;
-    co_return co_await control({"update conductor_lease set lease_until = clock_timestamp() "
+    co_return co_await control({"update conductor_lease set holder = '', lease_until = clock_timestamp() "
                                 "where epoch = $1::bigint and holder = $2 returning epoch",
                                 {lead.epoch, lead.holder}},
                                rows, deadline);
@@ -241,6 +247,47 @@ class SqlRunStore final : public RunStore {
         ErrorKind::failed_precondition,
         fmt::format("epoch {} of {} no longer leads: another conductor has taken over", lead.epoch, lead.holder),
         lead_lost);
+  }
+
+  /// What a try to take the lead came to.
+  struct Taken {
+    std::optional<LeaderLease> lead;
+    std::string declined;
+  };
+
+  Task<void> take_lead_in(Transaction* t, const std::string* holder, std::int64_t at_least, int build, Taken* taken) {
+    *taken = {};  // the transaction may be repeated
+    auto newer = co_await t->run(
+        {"select id, to_version, journal_build from upgrade_run where ended_at is null and journal_build > $1::int",
+         {build}});
+    if (!newer) co_return std::unexpected(newer.error());
+    if (!newer->empty()) {
+      const auto journal = static_cast<int>(newer->number(0, 2));
+      auto declined = fmt::format(
+          "conductor {} is {}, but {} has written the journal of upgrade run {}: start the conductor of {} or newer",
+          *holder, version::describe_build(build), version::describe_build(journal), newer->number(0, 0),
+          version::describe_build(journal));
+      // Repeated, for one that has gone says no more; those who follow the run hear of it only once.
+      auto noted = co_await t->run(
+          {"update upgrade_run set declined = $2, declined_at = clock_timestamp(), "
+           "changed = case when declined = $2 then changed else nextval('upgrade_change') end where id = $1::bigint "
+           "and (declined <> $2 or declined_at < clock_timestamp() - interval '2 s') returning id",
+           {newer->number(0, 0), declined}});
+      if (!noted) co_return std::unexpected(noted.error());
+      taken->declined = std::move(declined);
+      co_return Result<void>{};
+    }
+    auto rows = co_await t->run(
+        {"insert into conductor_lease (epoch, holder, lease_until) "
+         "values ($2::bigint + 1, $1, clock_timestamp() + interval '5 s') "
+         "on conflict (only_row) do update set epoch = greatest(conductor_lease.epoch, $2::bigint) + 1, "
+         "holder = excluded.holder, renewed = clock_timestamp(), lease_until = clock_timestamp() + interval '5 s' "
+         "where conductor_lease.lease_until < clock_timestamp() or conductor_lease.holder = excluded.holder "
+         "returning epoch",
+         {*holder, at_least}});
+    if (!rows) co_return std::unexpected(rows.error());
+    if (!rows->empty()) taken->lead = LeaderLease{rows->number(0, 0), *holder};
+    co_return Result<void>{};
   }
 
   /// One statement on a control table.

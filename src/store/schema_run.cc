@@ -33,6 +33,8 @@ constexpr auto statements = std::to_array<std::string_view>({
       mode_on_at       timestamptz,
       stable_at        timestamptz,
       journal_build    int not null default 0,
+      declined         text not null default '',
+      declined_at      timestamptz,
       changed          bigint not null default nextval('upgrade_change')))",
     // One active run.
     "create unique index upgrade_run_active on upgrade_run ((true)) where ended_at is null",

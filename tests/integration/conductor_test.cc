@@ -141,15 +141,20 @@ struct Process : test::Loop {
   std::unique_ptr<RunStore> runs;
   std::unique_ptr<Conductor> conductor;
   int coroutines = 2;
+  std::vector<std::string> log;
 
-  Process(const std::string& connection, SiteInMemory& site, const std::string& holder) : Loop(connection, holder) {
+  Process(const std::string& connection, SiteInMemory& site, const std::string& holder,
+          int build = version::this_build())
+      : Loop(connection, holder) {
     runs = store::make_run_store(*database);
     Settings settings;
     settings.holder = holder;
     settings.edition = "data-center";
-    settings.build = version::this_build();
+    settings.build = build;
     settings.catalogue = [](const std::string&) { return CatalogueEntry{true, true}; };
-    settings.log = [](std::string_view, const std::string&) {};
+    settings.log = [this](std::string_view level, const std::string& message) {
+      log.push_back(std::string(level) + " " + message);
+    };
     conductor = std::make_unique<Conductor>(settings, clock, timer, *runs, site, site, site, site);
     boost::asio::co_spawn(context, conductor->lead(), [this](std::exception_ptr) { --coroutines; });
     boost::asio::co_spawn(context, conductor->renew(), [this](std::exception_ptr) { --coroutines; });
@@ -207,10 +212,11 @@ class ConductorTest : public testing::Test {
   }
   static Deadline soon() { return std::chrono::steady_clock::now() + 5s; }
 
-  Result<std::int64_t> ask(const std::string& to = "1.1.0") {
-    auto id = call<std::int64_t>(database.connection(), [to](Database&, RunStore& runs) {
+  Result<std::int64_t> ask(const std::string& to = "1.1.0", int build = 0) {
+    auto id = call<std::int64_t>(database.connection(), [to, build](Database&, RunStore& runs) {
       NewRun run;
       run.to = to;
+      run.build = build;
       run.actor = "admin";
       run.reason = "test";
       return runs.create(run, soon());
@@ -221,6 +227,9 @@ class ConductorTest : public testing::Test {
   rollout::Run load() {
     return must<rollout::Run>(database.connection(),
                               [this](Database&, RunStore& runs) { return runs.load(world.run.id, soon()); });
+  }
+  Leadership leadership() const {
+    return must<Leadership>(database.connection(), [](Database&, RunStore& runs) { return runs.leadership(soon()); });
   }
   std::string state() const { return database.query("select state from upgrade_run order by id desc limit 1"); }
   void end_lease() const {
@@ -309,6 +318,42 @@ TEST_F(ConductorTest, AnAgentThatDoesNotAnswerPausesTheRun) {
   ASSERT_TRUE(process.run_until(12s, [&] { return state() == "paused"; }));
   EXPECT_EQ(site.acts, 0);
   EXPECT_NE(load().message.find("agent host1"), std::string::npos) << load().message;
+}
+
+TEST_F(ConductorTest, OneThatIsOlderThanTheJournalLeavesTheLeadAndSaysWhy) {
+  const int older = version::this_build() - 10;
+  Process old(database.connection(), site, "old", older);
+  ASSERT_TRUE(old.run_until(3s, [&] { return site.highest_epoch == 1; })) << "without a run it may lead";
+  ASSERT_TRUE(ask("1.1.0", version::this_build()));
+  const auto unseen = database.query("select changed from upgrade_run");
+  ASSERT_TRUE(old.run_until(5s, [&] { return old.log.back().contains("start the conductor of"); })) << old.log.back();
+  const auto told = leadership();
+  EXPECT_EQ(told.holder, "");
+  for (const auto& word : {std::string("conductor old"), version::describe_build(older),
+                           version::describe_build(version::this_build()), std::string("start the conductor of")})
+    EXPECT_NE(told.declined.find(word), std::string::npos) << word << " is not in: " << told.declined;
+  EXPECT_NE(database.query("select changed from upgrade_run"), unseen) << "whoever follows the run hears of it";
+  const auto heard = database.query("select changed from upgrade_run");
+  const auto lines = old.log.size();
+  old.run_until(1s, [] { return false; });
+  EXPECT_EQ(database.query("select changed from upgrade_run"), heard) << "but once";
+  EXPECT_EQ(old.log.size(), lines) << old.log.back();
+  EXPECT_EQ(site.acts, 0);
+
+  Process next(database.connection(), site, "new");
+  ASSERT_TRUE(next.run_until(20s, [&] { return state() == "done"; })) << load().message;
+  EXPECT_EQ(leadership().declined, "") << "the run has ended";
+  world.expect_whole_on("1.1.0");
+}
+
+TEST_F(ConductorTest, OnASiteThatWasNeverStartedItWaitsQuietly) {
+  test::Database empty;
+  Process process(empty.connection(), site, "one");
+  process.run_until(1s, [] { return false; });
+  ASSERT_EQ(process.log.size(), 1U) << process.log.back();
+  EXPECT_TRUE(process.log[0].starts_with("info waiting for the first node")) << process.log[0];
+  (void)must<bool>(empty.connection(), [](Database& made, RunStore&) { return bootstrap(&made); });
+  EXPECT_TRUE(process.run_until(3s, [&] { return site.highest_epoch == 1; })) << process.log.back();
 }
 
 TEST_F(ConductorTest, ThereIsOneActiveRunAndChangesAreCounted) {

@@ -38,7 +38,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
         cluster_(store::make_cluster_store(context.database, context.clock, context.timer)) {}
 
   Async<http::Response> create(http::Request request) {
-    auto identity = co_await administrator(request);
+    auto identity = co_await require_administrator_for_change(context_.auth, request);
     if (!identity) co_return http::error_response(identity.error());
     auto body = parse_json_object(request.body, "the request body");
     if (!body) co_return http::error_response(body.error());
@@ -59,11 +59,12 @@ class Runs : public std::enable_shared_from_this<Runs> {
       co_return http::error_response(Error(ErrorKind::invalid_argument, "limit must be a number from 1 to 200"));
     auto runs = co_await runs_->list(static_cast<int>(*limit), request.deadline);
     if (!runs) co_return http::error_response(runs.error());
-    auto leader = co_await runs_->leader(request.deadline);
+    auto leadership = co_await runs_->leadership(request.deadline);
     json::array array;
     for (const auto& run : *runs) array.push_back(rollout::run_json(run));
-    co_return http::json_response(200, json::serialize(json::object{{"runs", std::move(array)},
-                                                                    {"conductor", leader ? *leader : std::string()}}));
+    co_return http::json_response(
+        200,
+        json::serialize(json::object{{"runs", std::move(array)}, {"conductor", leadership ? leadership->holder : ""}}));
   }
 
   Async<http::Response> show(http::Request request) {
@@ -143,15 +144,6 @@ class Runs : public std::enable_shared_from_this<Runs> {
                              request.capture("id")));
   }
 
-  /// For calls that change something: a right, and no forged form.
-  Task<Identity> administrator(http::Request request) {
-    auto identity = co_await context_.auth.require_administrator(request);
-    if (!identity) co_return std::unexpected(identity.error());
-    if (auto genuine = context_.auth.check_csrf(request, *identity, ""); !genuine)
-      co_return std::unexpected(genuine.error());
-    co_return std::move(*identity);
-  }
-
   Result<NewRun> new_run(const json::object& body, const std::string& actor) const {
     auto to = required_string(body, "to");
     if (!to) return std::unexpected(to.error());
@@ -175,7 +167,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
   }
 
   Async<http::Response> signal(http::Request request, bool cancels) {
-    auto identity = co_await administrator(request);
+    auto identity = co_await require_administrator_for_change(context_.auth, request);
     if (!identity) co_return http::error_response(identity.error());
     const auto id = parse_int(request.capture("id"));
     if (!id) co_return http::error_response(no_number(request));
@@ -191,15 +183,23 @@ class Runs : public std::enable_shared_from_this<Runs> {
   Async<http::Response> shown(std::int64_t id, int status, Deadline deadline) {
     auto run = co_await runs_->load(id, deadline);
     if (!run) co_return http::error_response(run.error());
-    auto leader = co_await runs_->leader(deadline);
     auto snapshot = co_await cluster_->observe(deadline);
-    auto object = rollout::run_json(*run);
-    object["conductor"] = leader ? *leader : std::string();
-    if (leader && leader->empty() && !run->ended())
-      object["message"] =
-          "No conductor is at work: start one with `afloat conductor --config site.toml`. " + run->message;
+    auto object = co_await described(&*run, deadline);
     object["steps_total"] = snapshot ? site_steps + steps_per_node * static_cast<int>(snapshot->members.size()) : 0;
     co_return http::json_response(status, json::serialize(object));
+  }
+
+  /// With who conducts it, and where nobody does, why.
+  Async<json::object> described(const rollout::Run* run, Deadline deadline) {
+    auto object = rollout::run_json(*run);
+    auto leadership = co_await runs_->leadership(deadline);
+    object["conductor"] = leadership ? leadership->holder : "";
+    if (leadership && leadership->holder.empty() && !run->ended())
+      object["message"] = (leadership->declined.empty()
+                               ? "No conductor is at work: start one with `afloat conductor --config site.toml`. "
+                               : "No conductor leads: " + leadership->declined + ". ") +
+                          run->message;
+    co_return object;
   }
 
   Task<void> read_manifest(std::string to, rollout::Observation* seen) {
@@ -236,7 +236,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
         if (steps && run) {
           for (const auto& [change, step] : *steps)
             bytes += event(change, "step", json::serialize(rollout::step_json(step)));
-          auto object = rollout::run_json(*run);
+          auto object = co_await self->described(&*run, deadline);
           object.erase("steps");
           for (const auto& [change, step] : *steps) after = std::max(after, change);
           after = std::max(after, *changed);
