@@ -160,7 +160,7 @@ void expect_day(Node& node, const test::Database& site, int day) {
   auto runs = make_run_store(db);
   good(node.run(runs->list(5, soon())), "runs");
   good(node.run(runs->active(soon())), "active run");
-  good(node.run(runs->take_lead("n1", 0, soon())), "lead");
+  good(node.run(runs->take_lead("n1", 0, test::old_build, soon())), "lead");
   TaskRunner tasks(db, node.clock, node.timer, old_build, "n1", {});
   good(node.run(tasks.register_tasks(soon())), "tasks");
 
