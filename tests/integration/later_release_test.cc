@@ -38,6 +38,10 @@ class LaterRelease : public testing::Test {
   Node node{site};
   test::Session later{site};
 
+  // The copy's lease is as old as the template.
+  void SetUp() override {
+    ASSERT_EQ(later.run("update member_lease set lease_until = clock_timestamp() + interval '1 h'"), "");
+  }
   cluster::Snapshot observe() {
     auto snapshot = node.run(node.cluster->observe(soon()));
     EXPECT_TRUE(snapshot) << snapshot.error().message();
