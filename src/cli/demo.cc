@@ -38,7 +38,7 @@ struct DemoOptions {
 /// succeeds or says why not; whatever was started is stopped by the destructors, the load before the site.
 class Demo {
  public:
-  explicit Demo(DemoOptions options) : options_(std::move(options)) {}
+  explicit Demo(DemoOptions options) : options_(std::move(options)), watched_(options_.from, options_.to) {}
 
   Result<bool> run() {
     greet();
@@ -210,34 +210,33 @@ class Demo {
   Result<void> await_person() {
     stages_.begin("Now it is your turn", "as long as you like");
     const auto script = site_->dir() + "/by-hand.sh";
-    if (auto written = local::write_file(script, by_hand_script(*site_, options_.to)); !written) return written;
-    stages_.line(stages_.bold("In another terminal, with the conductor:"));
-    stages_.line(fmt::format("  export AFLOAT_SITE={} AFLOAT_USER=admin AFLOAT_PASSWORD={}", site_->url(),
-                             site_->admin_password()));
-    stages_.line(fmt::format("  {} upgrade run --to {} --wait", local::own_program(), options_.to));
-    stages_.line("");
-    stages_.line(stages_.bold("Or by hand, in bash, with curl and jq:"));
+    if (auto written = local::write_file(script, by_hand_script(*site_, options_.from, options_.to)); !written)
+      return written;
+    stages_.line(stages_.bold("In another terminal, in bash:"));
     stages_.line(fmt::format("  source {}         # short functions; read them first", script));
-    stages_.line("  mode_on                        # POST /rest/zdu/start");
-    stages_.line("  phase                          # READY_TO_UPGRADE");
-    for (const auto& node : site_->nodes())
-      stages_.line(
-          fmt::format("  replace {} {}            # drain, stop, switch, start, ready", node.name, options_.to));
-    stages_.line("  phase                          # READY_TO_RUN_UPGRADE_TASKS");
-    stages_.line("  finalize                       # POST /rest/zdu/approve; no way back from here");
+    stages_.line("");
+    stages_.line(stages_.bold("Then with the conductor:"));
+    stages_.line("  afloat upgrade run --to $new --wait");
+    stages_.line("");
+    stages_.line(stages_.bold("Or by hand (needs curl and jq):"));
     stages_.line("  phase                          # STABLE");
+    stages_.line("  mode_on                        # READY_TO_UPGRADE");
+    for (const auto& node : site_->nodes())
+      stages_.line(fmt::format("  replace {} $new            # drain, stop, switch, start, ready", node.name));
+    stages_.line("  phase                          # READY_TO_RUN_UPGRADE_TASKS");
+    stages_.line("  afloat upgrade finalize --wait # no way back from here; STABLE");
     stages_.line("");
     stages_.line("The demo goes on by itself once the site is STABLE on the new release. Ctrl-C ends it.");
-    bool begun = false;
     for (;;) {
       const auto state = ask("/rest/zdu/cluster");
-      const auto phase = string_or(state, "state");
-      begun = begun || (!phase.empty() && phase != "STABLE");
-      if (!phase.empty()) stages_.passing(fmt::format("the site is {}", phase));
-      if (begun && phase == "STABLE" && all_on(state, options_.to)) break;
+      const auto now = std::chrono::system_clock::now().time_since_epoch();
+      watched_.see(std::chrono::duration_cast<std::chrono::milliseconds>(now).count(), state);
+      if (const auto phase = string_or(state, "state"); !phase.empty())
+        stages_.passing(fmt::format("the site is {}", phase));
+      if (watched_.arrived()) break;
       if (!load_.running())
         return fail(ErrorKind::internal, "the load ended in the middle; it said:\n" + load_.last_lines(15));
-      if (!pause_for(500ms)) return fail(ErrorKind::unavailable, "interrupted");
+      if (!pause_for(100ms)) return fail(ErrorKind::unavailable, "interrupted");
     }
     stages_.good(fmt::format("the site is STABLE on {}", options_.to));
     stages_.end();
@@ -345,7 +344,7 @@ class Demo {
       auto run = id && *id ? ask("/rest/afloat/1/runs/" + **id) : json::object();
       if (!run.empty()) return run;
     }
-    return {{"from", options_.from}, {"to", options_.to}, {"state", "done"}, {"steps", json::array()}};
+    return watched_.run();
   }
 
   /// Runs one of our own commands with its words on our stdout.
@@ -380,6 +379,7 @@ class Demo {
   std::string ready_file() const { return options_.report + "/load-ready"; }
 
   DemoOptions options_;
+  WatchedUpgrade watched_;  // for --hands-on
   Stages stages_;
   std::unique_ptr<local::Site> site_;
   std::string ledger_;

@@ -80,8 +80,9 @@ std::string verdict(const json::object& report) {
   out += fact(grouped(int_or(writes, "verified")), "writes read back from every node");
   out +=
       fact(fmt::format("{} / {}", int_or(writes, "stale"), int_or(writes, "duplicated")), "writes stale / duplicated");
-  out +=
-      fact(fmt::format("{:.0f} %", double_or(report, "conductor_share") * 100), "of the time was the conductor's own");
+  if (!string_or(report, "run").empty())
+    out += fact(fmt::format("{:.0f} %", double_or(report, "conductor_share") * 100),
+                "of the time was the conductor's own");
   out += "</div></section>";
   return out;
 }
@@ -126,6 +127,7 @@ std::string nodes_table(const json::object& report) {
     for (const auto& entry : *nodes) {
       if (!entry.is_object()) continue;
       const auto& node = entry.get_object();
+      if (!node.contains("start_to_active_ms")) continue;  // by hand: seen from outside, not measured
       out += fmt::format("<tr><td>{}</td><td class=\"n\">{} ms</td><td class=\"n\">{} ms</td></tr>",
                          escape_html(string_or(node, "name")), grouped(int_or(node, "start_to_active_ms")),
                          grouped(int_or(node, "drain_ms")));

@@ -77,9 +77,12 @@ std::string report_text(const json::object& report, bool colour) {
   const auto& during = part(latency, "during");
   out += fmt::format("    p50 {:.1f} → {:.1f} ms, p99 {:.1f} → {:.1f} ms (before → during)\n", double_or(before, "p50"),
                      double_or(during, "p50"), double_or(before, "p99"), double_or(during, "p99"));
-  out += fmt::format("    {} offered, {} sent, {} late; the conductor itself took {:.0f} % of the time\n\n",
-                     grouped(int_or(requests, "offered")), grouped(int_or(requests, "sent")),
-                     grouped(int_or(requests, "late")), double_or(report, "conductor_share") * 100);
+  out += fmt::format("    {} offered, {} sent, {} late", grouped(int_or(requests, "offered")),
+                     grouped(int_or(requests, "sent")), grouped(int_or(requests, "late")));
+  // By hand there was no conductor.
+  if (!string_or(report, "run").empty())
+    out += fmt::format("; the conductor itself took {:.0f} % of the time", double_or(report, "conductor_share") * 100);
+  out += "\n\n";
 
   const auto from = int_or(report, "mode_on_at_ms"), to = std::max(from + 1, int_or(report, "stable_at_ms"));
   if (const auto* lanes = array_at(report, "lanes"); lanes && !lanes->empty()) {
@@ -92,7 +95,7 @@ std::string report_text(const json::object& report, bool colour) {
   }
   if (const auto* list = array_at(report, "nodes"))
     for (const auto& entry : *list)
-      if (entry.is_object())
+      if (entry.is_object() && entry.get_object().contains("start_to_active_ms"))
         out += fmt::format("  {:>8} start to ACTIVE {} ms, drain {} ms\n", string_or(entry.get_object(), "name"),
                            int_or(entry.get_object(), "start_to_active_ms"), int_or(entry.get_object(), "drain_ms"));
   out += "\n";
