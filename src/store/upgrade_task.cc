@@ -84,19 +84,23 @@ Task<void> TaskRunner::register_tasks(Deadline deadline) {
   co_return Result<void>{};
 }
 
-// Takes a task that nobody holds. attempts rises before the work, so that a task which kills its runner
-// does not take down one node after another: after three lost runners it is failed.
+// Takes a task that nobody holds. An index that is being built concurrently holds no row lock and outlasts the
+// lease, so while one is under way (its backend goes on even if its runner died) nobody takes over. attempts
+// rises before the work, so that a task which kills its runner does not take down one node after another: after
+// three lost runners it is failed.
 Task<TaskRunner::Claimed> TaskRunner::claim(std::string task_id, Deadline deadline) {
   auto lost = co_await database_.slow_read(
       {"update upgrade_task set state = 'failed', error = 'three runners were lost while they worked on it; the last one was ' || runner "
-       "where id = $1 and state = 'running' and lease_until < clock_timestamp() and attempts >= 3", {task_id}},
+       "where id = $1 and state = 'running' and lease_until < clock_timestamp() and attempts >= 3 "
+       "and not exists (select 1 from pg_stat_progress_create_index where datname = current_database())", {task_id}},
       deadline);
   if (!lost) co_return std::unexpected(lost.error());
   auto rows = co_await database_.slow_read(
       {"update upgrade_task set state = 'running', token = token + 1, attempts = attempts + 1, runner = $2, "
        "lease_until = clock_timestamp() + interval '5 s', updated_at = clock_timestamp() "
        "where id in (select t.id from upgrade_task t where t.id = $1 and (t.state in ('pending', 'recheck') "
-       "or (t.state = 'running' and t.lease_until < clock_timestamp() and t.attempts < 3)) for update skip locked) "
+       "or (t.state = 'running' and t.lease_until < clock_timestamp() and t.attempts < 3 "
+       "and not exists (select 1 from pg_stat_progress_create_index where datname = current_database()))) for update skip locked) "
        "returning token, checkpoint", {task_id, runner_}},
       deadline);
   if (!rows) co_return std::unexpected(rows.error());
@@ -237,18 +241,17 @@ Task<void> TaskRunner::run_step(UpgradeTask::Step step, std::string task_id, int
     auto dropped = co_await database_.slow_read({drop, {}}, deadline);
     if (!dropped) co_return std::unexpected(dropped.error());
   }
-  // No transaction can hold the task's row meanwhile, so the lease covers the whole of it.
   auto held = co_await database_.slow_read(
-      {"update upgrade_task set lease_until = clock_timestamp() + interval '600 s' where id = $1 and token = $2::int and state = 'running'",
+      {"update upgrade_task set lease_until = clock_timestamp() + interval '5 s' where id = $1 and token = $2::int and state = 'running'",
        {task_id, token}}, deadline);
   if (!held) co_return std::unexpected(held.error());
   if (held->affected == 0) co_return taken(task_id);
   auto built = co_await database_.slow_read({step.sql, {}}, deadline);
   if (!built) co_return std::unexpected(built.error());
-  auto short_again = co_await database_.slow_read(
+  auto kept = co_await database_.slow_read(
       {"update upgrade_task set lease_until = clock_timestamp() + interval '5 s' where id = $1 and token = $2::int",
        {task_id, token}}, deadline);
-  if (!short_again) co_return std::unexpected(short_again.error());
+  if (!kept) co_return std::unexpected(kept.error());
   co_return Result<void>{};
 }
 
