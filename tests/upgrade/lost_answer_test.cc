@@ -1,8 +1,8 @@
 #include <libpq-fe.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <mutex>
 #include <thread>
 
@@ -150,12 +150,7 @@ std::vector<pid_t> children_of(pid_t parent) {
   for (const auto& entry : fs::directory_iterator("/proc")) {
     const auto pid = atoi(entry.path().filename().c_str());
     if (pid <= 0) continue;
-    std::ifstream file(entry.path() / "stat");
-    std::string line;
-    std::getline(file, line);
-    const auto after_name = line.rfind(')');
-    if (after_name == std::string::npos || after_name + 4 >= line.size()) continue;
-    if (atoi(line.c_str() + after_name + 4) == parent) found.push_back(pid);
+    if (process_entry(pid).parent == parent) found.push_back(pid);
   }
   return found;
 }
@@ -169,8 +164,7 @@ void crash(local::Postgres& server) {
   kill(postmaster, SIGKILL);
   for (const auto pid : backends) kill(pid, SIGKILL);
   ASSERT_TRUE(server.process().wait(seconds(5)));
-  ASSERT_TRUE(eventually(seconds(5),
-                         [&] { return std::ranges::none_of(backends, [](pid_t pid) { return kill(pid, 0) == 0; }); }));
+  ASSERT_TRUE(eventually(seconds(5), [&] { return std::ranges::all_of(backends, ended); }));
   const auto up = server.start_again();
   ASSERT_TRUE(up) << up.error().message();
 }
@@ -279,11 +273,11 @@ TEST(LostAnswer, APageIsThereExactlyOnceOrNotAtAllWhenTheServerIsKilledOverAndOv
     std::lock_guard lock(told.mutex);
     return told.created.size();
   };
-  constexpr int rounds = 8;
+  constexpr int rounds = 20;
   for (int round = 0; round < rounds && !testing::Test::HasFatalFailure(); ++round) {
     const auto before = acknowledged();
     // Work is under way again, on every connection.
-    EXPECT_TRUE(eventually(seconds(10), [&] { return acknowledged() >= before + 40; })) << "round " << round;
+    EXPECT_TRUE(eventually(seconds(10), [&] { return acknowledged() >= before + 30; })) << "round " << round;
     crash(server);
   }
   const auto before = acknowledged();
@@ -311,7 +305,7 @@ TEST(LostAnswer, APageIsThereExactlyOnceOrNotAtAllWhenTheServerIsKilledOverAndOv
     for (const auto& text : edits.never) EXPECT_EQ(count(bodies, "<p>" + text + "</p>"), 0) << text << " got a 503";
     EXPECT_GT(edits.acknowledged, 10);
   }
-  // It is rare that nothing was under way when the server was killed eight times.
+  // Something was always under way when the server was killed.
   EXPECT_GT(told.refused.size() + told.unknown.size(), 0U);
   RecordProperty("acknowledged", static_cast<int>(told.created.size()));
   RecordProperty("refused", static_cast<int>(told.refused.size()));

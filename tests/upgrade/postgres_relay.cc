@@ -75,8 +75,9 @@ struct Link {
   explicit Link(asio::io_context& context) : client(context), server(context) {}
   Socket client, server;
   Messages asked{true}, answered{false};
-  int syncs = 0, answers = 0;  ///< Sync from the client, ReadyForQuery from the server
-  std::string tail;            ///< the end of what the client has sent: a marker may come in two pieces
+  int syncs = 0;     ///< Sync messages from the client
+  int answers = -1;  ///< ReadyForQuery from the server; the first one only ends the start of the session
+  std::string tail;  ///< the end of what the client has sent: a marker may come in two pieces
   std::optional<Break> broken;
   bool complete = false;  ///< the batch that is broken has been read up to its Sync
 

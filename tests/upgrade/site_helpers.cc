@@ -1,6 +1,8 @@
 #include "upgrade/site_helpers.h"
 
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 
 #include "base/json_fields.h"
 
@@ -109,6 +111,22 @@ json::object agent_node(SiteFixture& site, const std::string& name) {
     for (const auto& node : *nodes)
       if (string_or(node.as_object(), "name") == name) return node.as_object();
   return {};
+}
+
+ProcessEntry process_entry(pid_t pid) {
+  std::ifstream file("/proc/" + std::to_string(pid) + "/stat");
+  std::string line;
+  std::getline(file, line);
+  const auto name_end = line.rfind(')');  // the name in front of it may hold anything
+  ProcessEntry entry;
+  if (name_end == std::string::npos) return entry;
+  std::istringstream(line.substr(name_end + 1)) >> entry.state >> entry.parent;
+  return entry;
+}
+
+bool ended(pid_t pid) {
+  const auto state = process_entry(pid).state;
+  return state.empty() || state == "Z" || state == "X";
 }
 
 Users::Users(SiteFixture& site, int rate) {

@@ -1,4 +1,6 @@
 #pragma once
+#include <sys/types.h>
+
 #include <set>
 #include <string>
 
@@ -35,6 +37,15 @@ void expect_settled(SiteFixture& site, const std::string& version,
 void replace(SiteFixture& site, const std::string& node, const std::string& version);
 /// What the agent knows of a node.
 boost::json::object agent_node(SiteFixture& site, const std::string& name);
+
+/// What /proc tells of a process: its state ("" when it is not there) and its parent.
+struct ProcessEntry {
+  std::string state;
+  pid_t parent = 0;
+};
+ProcessEntry process_entry(pid_t pid);
+/// Dead, whether or not its parent has taken notice: what was killed without its parent waits long for init.
+bool ended(pid_t pid);
 
 /// `afloat load` as a process of its own, so that it is outside of everything that is upgraded.
 class Users {
