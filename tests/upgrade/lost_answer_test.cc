@@ -101,6 +101,42 @@ TEST(LostAnswer, AWriteThatWasCommittedIsAnsweredAsIfTheReplyHadCome) {
   EXPECT_EQ(relayed.query("select count(*) || '/' || max(number) from page_version where page_id = " + id), "4/4");
 }
 
+TEST(LostAnswer, OtherWritesThatWereCommittedAreAnsweredAsIfTheReplyHadComeToo) {
+  RelayedSite relayed;
+  auto& site = *relayed.site;
+  make_space(site);
+  const auto page = "/rest/api/content/" + make_page(site.admin("node1"), "Page");
+  const std::string file =
+      "--limit\r\nContent-Disposition: form-data; name=\"file\"; filename=\"lost-file.txt\"\r\n"
+      "Content-Type: text/plain\r\n\r\nbytes\r\n--limit--\r\n";
+  struct Case {
+    std::string marker, path, body, content_type, shown_at;
+  };
+  const std::vector<Case> cases = {
+      {"lost-label", page + "/label", R"([{"prefix":"global","name":"lost-label"}])", "application/json",
+       page + "/label"},
+      {"lost-file.txt", page + "/child/attachment", file, "multipart/form-data; boundary=limit",
+       page + "/child/attachment"},
+      {"LOSTSPACE", "/rest/api/space", R"({"key":"LOSTSPACE","name":"Space"})", "application/json",
+       "/rest/api/space/LOSTSPACE"},
+  };
+  for (const auto& [marker, path, body, content_type, shown_at] : cases) {
+    SCOPED_TRACE(marker);
+    relayed.relay->break_at(marker, Break::after_commit);
+    const auto answer = site.admin("node1").send("POST", path, body,
+                                                 {{"Content-Type", content_type}, {"X-Atlassian-Token", "no-check"}});
+    EXPECT_TRUE(relayed.relay->broken());
+    EXPECT_EQ(answer.status, 200) << *answer.body;
+    EXPECT_NE(answer.body->find(marker), std::string::npos) << *answer.body;
+    const auto shown = site.admin("node2").get(shown_at);
+    EXPECT_EQ(shown.status, 200);
+    EXPECT_NE(shown.body->find(marker), std::string::npos) << *shown.body;
+  }
+  EXPECT_EQ(relayed.query("select (select count(*) from label) || '/' || (select count(*) from attachment_version) || "
+                          "'/' || (select count(*) from space where key = 'LOSTSPACE')"),
+            "1/1/1");
+}
+
 TEST(LostAnswer, AWriteThatNeverReachedTheServerGets503AndMayBeSentAgain) {
   RelayedSite relayed;
   auto& site = *relayed.site;
