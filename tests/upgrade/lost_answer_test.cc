@@ -158,10 +158,9 @@ TEST(LostAnswer, AWriteThatTheServerIsStillAtIsEndedBeforeItsClientHearsThatNoth
   auto& site = *relayed.site;
   make_space(site);
   make_page(site.admin("node1"), "Before");
-  for (const auto& [title, how] : {std::pair<std::string, Break>{"Cancelled", Break::while_running},
-                                   {"Nobody hears the cancel", Break::while_running_uncancelled}}) {
+  for (const std::string title : {"Ended once", "Ended twice"}) {
     SCOPED_TRACE(title);
-    relayed.relay->break_at(title, how);
+    relayed.relay->break_at(title, Break::while_running);
     {
       const TableLock lock(relayed.database, "page");
       const auto refused = site.admin("node1").post("/rest/api/content", page_json(title, "text"));

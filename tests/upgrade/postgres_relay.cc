@@ -23,7 +23,6 @@ namespace {
 
 constexpr auto no_throw = asio::as_tuple(asio::use_awaitable);
 constexpr const char* socket_name = "/.s.PGSQL.5432";
-constexpr std::uint32_t cancel_request = 80877102;
 
 /// One key's value of a libpq connection string without quotes.
 std::string value_of(const std::string& connection, const std::string& key) {
@@ -99,7 +98,6 @@ struct PostgresRelay::Impl {
   std::string marker;
   Break how = Break::before_commit;
   std::atomic<bool> broken = false;
-  std::atomic<bool> deaf = false;  ///< cancel requests are swallowed
 
   std::optional<Break> take(Link& link, std::string_view bytes) {
     link.tail += bytes;
@@ -108,7 +106,6 @@ struct PostgresRelay::Impl {
     if (!marker.empty() && link.tail.find(marker) != std::string::npos) {
       found = how;
       marker.clear();
-      deaf = how == Break::while_running_uncancelled;
     }
     if (link.tail.size() > 200) link.tail.erase(0, link.tail.size() - 200);
     return found;
@@ -116,13 +113,10 @@ struct PostgresRelay::Impl {
 
   asio::awaitable<void> forward(std::shared_ptr<Link> link) {
     std::string buffer(64 * 1024, '\0');
-    bool first = true;
     for (;;) {
       auto [read_error, size] = co_await link->client.async_read_some(asio::buffer(buffer), no_throw);
       if (read_error) break;
       const std::string_view bytes(buffer.data(), size);
-      if (first && size >= 8 && is_cancel(bytes) && deaf) break;
-      first = false;
       link->syncs += link->asked.feed(bytes, 'S');
       if (auto how = take(*link, bytes)) {
         link->broken = how;
@@ -165,12 +159,6 @@ struct PostgresRelay::Impl {
     Link::close(link->client);
   }
 
-  static bool is_cancel(std::string_view bytes) {
-    std::uint32_t code = 0;
-    for (std::size_t i = 4; i < 8; ++i) code = code << 8 | static_cast<unsigned char>(bytes[i]);
-    return code == cancel_request;
-  }
-
   asio::awaitable<void> accept() {
     for (;;) {
       auto link = std::make_shared<Link>(context);
@@ -210,7 +198,6 @@ void PostgresRelay::break_at(const std::string& marker, Break how) {
   impl_->marker = marker;
   impl_->how = how;
   impl_->broken = false;
-  impl_->deaf = false;
 }
 
 bool PostgresRelay::broken() const { return impl_->broken; }

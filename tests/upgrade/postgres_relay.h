@@ -9,8 +9,6 @@ enum class Break {
   before_commit,  ///< the write never reaches the server
   after_commit,   ///< the server has carried it out and answered; the answer is not passed on
   while_running,  ///< the server has the write and still works on it, and hears nothing of the broken connection
-  /// As while_running, and whoever asks the server to cancel it is not heard either.
-  while_running_uncancelled,
 };
 
 /// Listens on a unix socket of its own; relays everything, and knows the messages' borders.
