@@ -193,16 +193,9 @@ class ConductorTest : public testing::Test {
   /// Runs one call on a context of its own.
   template <class T>
   static Result<T> call(const std::string& connection, std::function<Task<T>(Database&, RunStore&)> work) {
-    boost::asio::thread_pool blocking(1);
-    std::unique_ptr<Database> database;
-    std::unique_ptr<RunStore> runs;
-    return cli::run_task<T>([&](boost::asio::io_context& context) {
-      postgres::Options options;
-      options.connection = connection;
-      database = postgres::make_database(context, blocking, options);
-      runs = store::make_run_store(*database);
-      return work(*database, *runs);
-    });
+    test::Loop loop(connection, "asker");
+    const auto runs = store::make_run_store(*loop.database);
+    return loop.run(work(*loop.database, *runs));
   }
   template <class T>
   static T must(const std::string& connection, std::function<Task<T>(Database&, RunStore&)> work) {
