@@ -5,8 +5,10 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <thread>
 #include <utility>
 
 #include "base/hash.h"
@@ -27,7 +29,13 @@ Result<NodeIdentity> NodeIdentity::open(const std::string& folder) {
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0640);
   if (file < 0)
     return fail(ErrorKind::unavailable, fmt::format("Can't open {}: {}. Check the node's data folder and its rights.", path, std::strerror(errno)));
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+  // A process that was killed a moment ago may still hold it while the system takes it down.
+  int locked = ::flock(file, LOCK_EX | LOCK_NB);
+  for (int i = 0; locked != 0 && i < 100; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    locked = ::flock(file, LOCK_EX | LOCK_NB);
+  }
+  if (locked != 0) {
     ::close(file);
     return fail(ErrorKind::failed_precondition,
                 fmt::format("Another process already runs with the data folder {}. A node needs a folder of its own; stop that process, or correct `data` in the site's configuration.", folder));

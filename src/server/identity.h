@@ -9,7 +9,7 @@ namespace afloat::server {
 /// one node. Made when the folder has none.
 class NodeIdentity {
  public:
-  /// Errors: failed_precondition when another process holds it; unavailable when the folder can't be written.
+  /// Blocks for up to two seconds. Errors: failed_precondition when another process holds it all that time; unavailable when the folder can't be written.
   static Result<NodeIdentity> open(const std::string& data_folder);
   NodeIdentity(NodeIdentity&& other) noexcept;
   NodeIdentity& operator=(NodeIdentity&&) = delete;
