@@ -14,7 +14,7 @@ namespace {
 
 /// The lease lasts 5 s; renewing each second leaves room for four misses. We stop acting a second before
 /// the lease can end, so that our last act is over when another leads.
-constexpr auto renew_every = 1s;
+constexpr std::chrono::milliseconds renew_every = 1s;
 constexpr auto lease_trusted_for = 4s;
 constexpr auto database_time_limit = 3s;
 /// While waiting, the run's message is written this often at most.

@@ -248,6 +248,15 @@ TEST_F(ConductorTest, CarriesARunToItsEndAndWastesLittleTime) {
   world.expect_whole_on("1.1.0");
 }
 
+TEST_F(ConductorTest, OneThatWaitsHardlyWrites) {
+  Process process(database.connection(), site, "one");
+  ASSERT_TRUE(process.run_until(3s, [&] { return site.highest_epoch == 1; }));
+  const auto transactions = [&] { return std::stoll(database.query("select pg_current_xact_id()")); };
+  const auto before = transactions();
+  process.run_until(2s, [] { return false; });
+  EXPECT_LE(transactions() - before, 5) << "its lease needs renewing once a second";
+}
+
 TEST_F(ConductorTest, OneThatIsKilledIsFollowedByAnother) {
   ASSERT_TRUE(ask());
   std::vector<std::unique_ptr<Process>> processes;
