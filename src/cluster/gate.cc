@@ -5,9 +5,11 @@
 namespace afloat::cluster {
 namespace {
 
-// One line per gate: name, version, what it guards, when it can go. 1.0.0 is the first release, so nothing
-// in it can be newer than the cluster version.
-constexpr std::array<Gate, 0> table = {};
+// One line per gate: name, version, what it guards, when it can go.
+constexpr std::array table = {
+    Gate{"body_store", 1, 1, 0, "writing page bodies to page_body alone, without page_version.body",
+         "with the first release that can't be reached from 1.0.0 in one hop"},
+};
 
 }  // namespace
 

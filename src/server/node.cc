@@ -21,6 +21,7 @@
 #include "server/shard.h"
 #include "store/cluster_store.h"
 #include "store/finalize_steps.h"
+#include "store/page_body.h"
 #include "store/upgrade_task.h"
 #include "version/version.h"
 
@@ -309,6 +310,10 @@ class Node final : public NodeControl {
       if (++beats % 60 == 0) {
         auto trimmed = co_await store::trim_change_log(*database_, in(seconds(5)));
         (void)trimmed;
+      }
+      if (beats % 3600 == 0) {
+        auto collected = co_await store::collect_bodies(*tasks_database_, gates_, in(std::chrono::minutes(1)));
+        if (!collected) log(Level::warning, "bodies_not_collected", {{"message", collected.error().message()}});
       }
       const auto now = clock_.steady_now();
       if (now - measured_at >= seconds(2)) {

@@ -7,8 +7,8 @@
 
 #include "ports/database.h"
 
-/// Pages and their versions. Every statement that names a page's body is in page_store.cc, and each
-/// function takes the Gates of the request, so that a release which moves bodies can choose its SQL by gate.
+/// Pages and their versions. Each function takes the Gates of the request, which decide in which form bodies
+/// are read and written (page_body.h).
 /// Writes are to be wrapped in server::with_gates. Times are milliseconds since 1970.
 namespace afloat::store {
 

@@ -20,22 +20,21 @@ namespace afloat::store {
 namespace {
 
 using namespace std::chrono_literals;
-using test::new_build;
 using test::Node;
-using test::old_build;
 using test::soon;
 
-constexpr Gates gates{1, old_build};
+constexpr int this_release = test::new_build;
+constexpr Gates gates{1, this_release};
 
 class LaterRelease : public testing::Test {
  protected:
   // One node, and the whole schema.
   test::Database site{"later_release", [](const std::string& connection) {
-                        Node node(connection);
-                        auto admitted = node.run(node.cluster->admit(test::candidate("n1", old_build), soon()));
+                        Node node(connection, this_release, all_tasks());
+                        auto admitted = node.run(node.cluster->admit(test::candidate("n1", this_release), soon()));
                         if (!admitted) throw std::runtime_error(admitted.error().message());
                       }};
-  Node node{site};
+  Node node{site, this_release, all_tasks()};
   test::Session later{site};
 
   // The copy's lease is as old as the template.
@@ -76,15 +75,16 @@ TEST_F(LaterRelease, UnknownStatesOfMembersAndTasksAreKeptAndShown) {
   ASSERT_EQ(later.run("update member set state = 'HIBERNATING';"
                       "insert into cluster_event (actor, kind, detail) values ('n9', 'mooned', '{\"phase\": [1]}');"
                       "insert into upgrade_task (id, version, build, kind, ordinal, checksum, state) values "
-                      "('1.1.0/x/polish', '1.1.0', 10010009, 'polish', 1, 'c', 'pondering')"),
+                      "('1.2.0/x/polish', '1.2.0', 10020009, 'polish', 1, 'c', 'pondering')"),
             "");
   auto snapshot = observe();
   ASSERT_EQ(snapshot.members.size(), 1U);
   EXPECT_EQ(snapshot.members[0].state, cluster::NodeState::unknown);
   EXPECT_EQ(cluster::shown_state(snapshot.members[0]), "HIBERNATING");
   EXPECT_FALSE(cluster::serves(cluster::effective_state(snapshot.members[0])));
-  ASSERT_EQ(snapshot.tasks.size(), 1U);
-  EXPECT_EQ(snapshot.tasks[0].kind_text + " " + snapshot.tasks[0].state_text, "polish pondering");
+  const auto polish = std::ranges::find(snapshot.tasks, "1.2.0/x/polish", &cluster::TaskRecord::id);
+  ASSERT_NE(polish, snapshot.tasks.end());
+  EXPECT_EQ(polish->kind_text + " " + polish->state_text, "polish pondering");
   EXPECT_EQ(cluster::derive_phase(snapshot).phase, cluster::Phase::STABLE);
 
   // A lease goes on, another node joins, and nobody writes over what he does not know.
@@ -95,14 +95,14 @@ TEST_F(LaterRelease, UnknownStatesOfMembersAndTasksAreKeptAndShown) {
   auto lease = node.run(node.cluster->renew(beat, soon()));
   ASSERT_TRUE(lease) << lease.error().message();
   EXPECT_TRUE(lease->held);
-  auto joined = node.run(node.cluster->admit(test::candidate("n2", old_build), soon()));
+  auto joined = node.run(node.cluster->admit(test::candidate("n2", this_release), soon()));
   EXPECT_TRUE(joined && joined->outcome == cluster::AdmissionOutcome::admit);
   EXPECT_EQ(
       site.query("select concat_ws(' ', m.state, t.kind, t.state) from member m, upgrade_task t where m.name = 'n1'"),
       "HIBERNATING polish pondering");
   // In upgrade mode it keeps approve off, in that state's own words.
-  ASSERT_EQ(later.run("update cluster_state set mode = 'on', original_build = 10000009, target_build = 10010009, "
-                      "max_build = 10010009, expand_done = true; update member set build = 10010009"),
+  ASSERT_EQ(later.run("update cluster_state set mode = 'on', original_build = 10010009, target_build = 10020009, "
+                      "max_build = 10020009, expand_done = true; update member set build = 10020009"),
             "");
   auto approved = node.run(node.cluster->apply(cluster::Command::approve, "test", std::nullopt, std::nullopt, soon()));
   ASSERT_FALSE(approved);
@@ -112,12 +112,12 @@ TEST_F(LaterRelease, UnknownStatesOfMembersAndTasksAreKeptAndShown) {
 TEST_F(LaterRelease, UnknownStatesAndStepsOfARunAreKept) {
   auto runs = make_run_store(*node.database);
   NewRun asked;
-  asked.to = "1.1.0";
+  asked.to = "1.2.0";
   asked.actor = "admin";
   auto id = node.run(runs->create(asked, soon()));
   ASSERT_TRUE(id) << id.error().message();
   ASSERT_EQ(
-      later.run("update upgrade_run set state = 'hovering', options = '{\"moon\": \"full\"}', journal_build = 10010009;"
+      later.run("update upgrade_run set state = 'hovering', options = '{\"moon\": \"full\"}', journal_build = 10020009;"
                 "insert into upgrade_step (run_id, kind, state) select id, 'teleport', 'done' from upgrade_run;"
                 "insert into upgrade_step (run_id, kind, node, state) select id, 'drain', 'n1', 'pondering' from "
                 "upgrade_run"),
@@ -139,7 +139,7 @@ TEST_F(LaterRelease, UnknownStatesAndStepsOfARunAreKept) {
 TEST_F(LaterRelease, AHigherFormatIsRefusedBeforeAnythingElse) {
   ASSERT_EQ(later.run("update cluster_state set format = 2"), "");
   const auto members = site.query("select string_agg(m::text, ' ') from member m");
-  auto decided = node.run(node.cluster->admit(test::candidate("n2", old_build), soon()));
+  auto decided = node.run(node.cluster->admit(test::candidate("n2", this_release), soon()));
   ASSERT_TRUE(decided) << decided.error().message();
   EXPECT_EQ(decided->outcome, cluster::AdmissionOutcome::refuse);
   EXPECT_EQ(decided->reason, "format");
@@ -164,8 +164,8 @@ void expect_day(Node& node, const test::Database& site, int day) {
   auto runs = make_run_store(db);
   good(node.run(runs->list(5, soon())), "runs");
   good(node.run(runs->active(soon())), "active run");
-  good(node.run(runs->take_lead("n1", 0, test::old_build, soon())), "lead");
-  TaskRunner tasks(db, node.clock, node.timer, old_build, "n1", {});
+  good(node.run(runs->take_lead("n1", 0, this_release, soon())), "lead");
+  TaskRunner tasks(db, node.clock, node.timer, this_release, "n1", {});
   good(node.run(tasks.register_tasks(soon())), "tasks");
 
   NewUser user;

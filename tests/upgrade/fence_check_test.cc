@@ -18,6 +18,7 @@ SiteSetup one_node() {
   SiteSetup setup;
   setup.nodes = 1;
   setup.conductor = false;
+  setup.version = bundles().to;
   return setup;
 }
 
@@ -84,7 +85,7 @@ TEST(FenceCheck, NoWriteOfTheProductGoesRoundTheFence) {
   ASSERT_NO_FATAL_FAILURE(install_fence_check(site->database()));
   // Starting is part of the day.
   ASSERT_TRUE(site->stop_node("node1"));
-  ASSERT_TRUE(site->start_node("node1", bundles().from));
+  ASSERT_TRUE(site->start_node("node1", bundles().to));
   ASSERT_TRUE(site->wait_ready("node1", seconds(20)));
   auto admin = site.admin("node1");
   const auto ok = [](const http::Response& answer, int status = 200) {
@@ -190,7 +191,7 @@ TEST(LaterRelease, ANodeShowsWhatItDoesNotKnowAndRefusesAHigherFormat) {
   nodes[0].data = folder + "/data";
   ASSERT_TRUE(local::make_folders(nodes[0].data));
   ASSERT_TRUE(local::write_file(folder + "/site.toml", site->site_toml(nodes), 0600));
-  auto tried = site->afloat_of(site->program_of(bundles().from),
+  auto tried = site->afloat_of(site->program_of(bundles().to),
                                {"serve", "--config", folder + "/site.toml", "--node", "node1"}, seconds(20));
   ASSERT_TRUE(tried) << tried.error().message();
   EXPECT_EQ(tried->exit_code, 78) << tried->output;

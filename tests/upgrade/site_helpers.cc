@@ -133,7 +133,7 @@ Users::Users(SiteFixture& site, int rate) {
   local::ProcessOptions load;
   load.argv = {bundles().program,    "load",         "--site",     site->url(), "--rate",
                std::to_string(rate), "--users",      "10",         "--space",   "T",
-               "--ledger",           ledger(),       "--seconds",  "60",        "--until-file",
+               "--ledger",           ledger(),       "--seconds",  "900",        "--until-file",
                stop_file(),          "--ready-file", ready_file(), "--quiet"};
   load.env = site->credentials();
   load.log = folder_.path() + "/load.log";

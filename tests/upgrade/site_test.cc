@@ -6,6 +6,7 @@
 
 #include "base/json_fields.h"
 #include "cli/load.h"
+#include "support/protocol.h"
 #include "upgrade/site_helpers.h"
 
 // What an upgrade promises, on a whole site: PostgreSQL, HAProxy, agent, three nodes, real bundles.
@@ -168,6 +169,24 @@ TEST(UpgradeOfASite, AnOldNodeThatSleptThroughFinalizeExitsAndAcknowledgesNothin
       EXPECT_TRUE(results && results->empty()) << json::serialize(list);
     }
   }
+}
+
+// The dual writing of both releases, the backfill and what finalize does, while users work.
+TEST(UpgradeOfASite, GoesRoundTheFenceWithNoWrite) {
+  SiteFixture site;
+  make_space(site);
+  ASSERT_NO_FATAL_FAILURE(install_fence_check(site->database()));
+  Users users(site, 40);
+  ASSERT_TRUE(users.begin()) << users.words();
+  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--max-load", "0"}, seconds(60));
+  ASSERT_TRUE(ran) << ran.error().message();
+  EXPECT_EQ(ran->exit_code, 0) << ran->output;
+  const auto code = users.go_home();
+  ASSERT_TRUE(code) << users.words();
+  EXPECT_EQ(*code, 0) << users.words();
+  for (const char* node : node_names)
+    EXPECT_EQ(site->node_log(node, 2000).find("without afloat_write"), std::string::npos) << site->node_log(node, 100);
+  expect_settled(site, bundles().to);
 }
 
 TEST(UpgradeOfASite, CancelledHalfWayIsOnTheOldReleaseAgain) {

@@ -1,8 +1,11 @@
-#include "store/upgrade_task.h"
+#include "store/tasks/body_store.h"
 
 namespace afloat::store {
 
-// 1.0.0 is the first release: its schema is the bootstrap's, so it brings no task.
-std::span<const UpgradeTask> all_tasks() { return {}; }
+std::span<const UpgradeTask> all_tasks() {
+  // Made once, at first use; never changed afterwards.
+  static const std::vector<UpgradeTask> tasks = body_store_tasks();
+  return tasks;
+}
 
 }  // namespace afloat::store
