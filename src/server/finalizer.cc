@@ -11,7 +11,7 @@ using std::chrono::milliseconds;
 
 Finalizer::Finalizer(Database& database, ClusterStore& cluster, const Clock& clock, Timer& timer, int build,
                      std::string version, std::string node, std::span<const store::UpgradeTask> tasks)
-    : database_(database), cluster_(cluster), build_(build), version_(std::move(version)),
+    : database_(database), cluster_(cluster), clock_(clock), build_(build), version_(std::move(version)),
       node_(std::move(node)), tasks_(tasks), runner_(database, clock, timer, build, node_, tasks) {}
 
 Task<milliseconds> Finalizer::step(ClusterState state, Deadline deadline) {
@@ -28,11 +28,13 @@ Task<milliseconds> Finalizer::backfill_early(Deadline deadline) {
     if (task.state == TaskState::done || task.state == TaskState::failed) continue;
     if (task.state == TaskState::running && task.lease_live && task.runner != node_) continue;
     if (task.state == TaskState::recheck && task.total > 0) continue;  // caught up once; the rest comes after approve
+    const auto began = clock_.steady_now();
     auto done = co_await runner_.backfill_some(task.id, gates_of(*snapshot->state), store::TaskRunner::Pass::early, deadline);
     if (!done && done.error().code() == "taken_over") continue;
     if (!done) co_return std::unexpected(done.error());
-    // A pause as long as a batch keeps users' latency; there is time until finalize.
-    co_return milliseconds(*done ? 1000 : 20);
+    if (*done) co_return milliseconds(1000);
+    const auto took = std::chrono::ceil<milliseconds>(clock_.steady_now() - began);
+    co_return std::max(milliseconds(10), 3 * took);
   }
   co_return milliseconds(1000);
 }

@@ -9,7 +9,7 @@ namespace afloat::server {
 
 /// Carries a requested finalize on: every ACTIVE node of the target runs one, and whichever is quicker
 /// does the next step, so a crash of any of them stops nothing. Before approve it does the backfill
-/// early, throttled, since that is reversible.
+/// early, since that is reversible, and for a quarter of the time only, since people work meanwhile.
 class Finalizer {
  public:
   Finalizer(Database& database, ClusterStore& cluster, const Clock& clock, Timer& timer, int build, std::string version,
@@ -24,6 +24,7 @@ class Finalizer {
 
   Database& database_;
   ClusterStore& cluster_;
+  const Clock& clock_;
   int build_;
   std::string version_, node_;
   std::span<const store::UpgradeTask> tasks_;

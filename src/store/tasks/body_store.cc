@@ -12,7 +12,7 @@ namespace {
 using cluster::TaskKind;
 
 // One batch: at most about 50 ms, so that whoever waits for the fence behind it does not feel it.
-constexpr std::size_t most_bytes = 400'000;  // as stored in page_version, compressed by PostgreSQL's own means
+constexpr std::size_t most_bytes = 200'000;  // as stored in page_version, compressed by PostgreSQL's own means
 
 std::string bytea_array(const std::vector<StoredBody>& bodies, std::string StoredBody::* field) {
   std::string out = "{";
@@ -34,7 +34,7 @@ Task<std::int64_t> move_bodies(Transaction& transaction) {
   // Rows that others hold are skipped: done means "none without the new form", so they are met again.
   auto heads = co_await transaction.run(
       {"select v.id, pg_column_size(v.body) from page_version v where v.body_hash is null"
-       " order by v.id limit 64 for update skip locked", {}});
+       " order by v.id limit 32 for update skip locked", {}});
   if (!heads) co_return std::unexpected(heads.error());
   std::vector<std::int64_t> ids;
   std::size_t bytes = 0;
