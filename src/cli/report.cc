@@ -54,24 +54,39 @@ Span span_of(const json::object& run, const LedgerContents& ledger) {
   return span;
 }
 
+/// Before: 20 s up to the start. During: the upgrade itself, however short. From start: 20 s from the start, the
+/// window of equal length in which percentiles of few requests can be compared.
 json::object latency(const LedgerContents& ledger, const Span& span) {
-  std::map<std::string, std::array<std::vector<double>, 2>> kinds;
-  std::array<std::vector<double>, 2> all;
+  enum Window { before, during, from_start, windows };
+  using Values = std::array<std::vector<double>, windows>;
+  std::map<std::string, Values> kinds;
+  Values all;
   for (const auto& o : ledger.outcomes) {
-    const bool before = o.at_ms >= span.mode_on - before_ms && o.at_ms < span.mode_on;
-    const bool during = o.at_ms >= span.mode_on && o.at_ms <= span.stable;
-    if (!before && !during) continue;
-    kinds[o.kind][during].push_back(o.latency_ms);
-    all[during].push_back(o.latency_ms);
+    const bool started = o.at_ms >= span.mode_on;
+    const auto note = [&](Window window, bool inside) {
+      if (!inside) return;
+      kinds[o.kind][window].push_back(o.latency_ms);
+      all[window].push_back(o.latency_ms);
+    };
+    note(before, !started && o.at_ms >= span.mode_on - before_ms);
+    note(during, started && o.at_ms <= span.stable);
+    note(from_start, started && o.at_ms < span.mode_on + before_ms);
   }
+  const auto within_goal = [](Values& values, Window window) {
+    const double p99 = percentile(values[before], 0.99);
+    return values[before].empty() || percentile(values[window], 0.99) <= std::max(1.5 * p99, p99 + 10);
+  };
   json::object by_kind;
-  for (auto& [kind, values] : kinds) {
-    const double p99_before = percentile(values[0], 0.99), p99_during = percentile(values[1], 0.99);
-    const bool held = values[0].empty() || p99_during <= std::max(1.5 * p99_before, p99_before + 10);
-    by_kind[kind] =
-        json::object{{"before", quantiles(values[0])}, {"during", quantiles(values[1])}, {"within_goal", held}};
-  }
-  return {{"before", quantiles(all[0])}, {"during", quantiles(all[1])}, {"by_kind", std::move(by_kind)}};
+  for (auto& [kind, values] : kinds)
+    by_kind[kind] = json::object{{"before", quantiles(values[before])},
+                                 {"during", quantiles(values[during])},
+                                 {"from_start", quantiles(values[from_start])},
+                                 {"within_goal", within_goal(values, during)},
+                                 {"within_goal_from_start", within_goal(values, from_start)}};
+  return {{"before", quantiles(all[before])},
+          {"during", quantiles(all[during])},
+          {"from_start", quantiles(all[from_start])},
+          {"by_kind", std::move(by_kind)}};
 }
 
 std::int64_t end_of(const json::object& step) {
