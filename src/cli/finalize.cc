@@ -12,8 +12,8 @@
 #include "cli/site_access.h"
 #include "cli/upgrade_view.h"
 
-/// The two commands of an upgrade without a conductor that have no way back: `upgrade finalize` and
-/// `upgrade retry`.
+/// An upgrade without a conductor: `upgrade start`, `upgrade finalize` and `upgrade retry`. Its cancel is
+/// `upgrade cancel`, as of a run.
 namespace afloat::cli {
 namespace json = boost::json;
 using namespace std::chrono_literals;
@@ -55,6 +55,16 @@ Result<int> follow_site(SiteRest& site) {
   }
 }
 
+Result<int> start(SiteRest& site, const FinalizeOptions& options) {
+  auto asked = site.object("POST", "/rest/zdu/start", {}, {.timeout = 30s});
+  if (!asked) return std::unexpected(asked.error());
+  fmt::print("Upgrade mode is on: replace one node after the other. The first one of another release decides which.\n");
+  if (options.wait) return follow_site(site);
+  fmt::print("The site is {}; `afloat upgrade cancel` ends the mode once all nodes are on the old release.\n",
+             string_or(*asked, "state"));
+  return 0;
+}
+
 Result<int> finalize(SiteRest& site, const FinalizeOptions& options) {
   // Narrowing may wait 10 s for writes of the old release.
   auto asked = site.object("POST", "/rest/zdu/approve", {}, {.timeout = 30s});
@@ -92,6 +102,7 @@ void add_finalize_commands(CLI::App& upgrade, int& exit_code) {
       exit_code = code ? *code : code.error().kind() == ErrorKind::invalid_argument ? 2 : 1;
     });
   };
+  add("start", "Turn upgrade mode on for an upgrade by hand; `run` does it by itself", start);
   add("finalize", "Approve an upgrade that was made by hand: the upgrade tasks run, and there is no way back",
       finalize);
   add("retry", "Run the upgrade tasks that failed once more", retry);

@@ -55,6 +55,10 @@ class Site {
                   "This site has had no upgrade run yet; `afloat upgrade plan --to VERSION` shows one.");
     return int_or(array->front().as_object(), "id");
   }
+  Result<json::object> cluster() {
+    return rest_.object("GET", "/rest/afloat/1/cluster", {}, {.timeout = 10s, .patience = 15s});
+  }
+  Result<json::object> end_upgrade_mode() { return rest_.object("POST", "/rest/zdu/cancel", {}, {.timeout = 30s}); }
   Result<json::object> run(std::int64_t id) { return call("GET", fmt::format("/{}", id)); }
 
  private:
@@ -161,6 +165,17 @@ Result<int> signal(Site& site, const UpgradeOptions& options, const std::string&
   return follow(site, *id, false);
 }
 
+/// Of a run; of an upgrade by hand where no run is in charge.
+Result<int> cancel(Site& site, const UpgradeOptions& options) {
+  auto cluster = site.cluster();
+  if (!cluster) return std::unexpected(cluster.error());
+  const bool by_hand = options.id == 0 && int_or(*cluster, "run") == 0 && string_or(*cluster, "phase") != "STABLE";
+  if (!by_hand) return signal(site, options, "cancel");
+  if (auto done = site.end_upgrade_mode(); !done) return std::unexpected(done.error());
+  fmt::print("Upgrade mode is off: the upgrade by hand is cancelled.\n");
+  return 0;
+}
+
 using Verb = Result<int> (*)(Site&, const UpgradeOptions&);
 
 }  // namespace
@@ -204,7 +219,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
 
   auto [canceller, cancel_options] =
       add("cancel", "Lead every upgraded node back and turn upgrade mode off; possible until finalize",
-          [](Site& site, const UpgradeOptions& options) { return signal(site, options, "cancel"); });
+          cancel);
   canceller->add_option("--id", cancel_options->id, "Number of the run");
   canceller->add_flag("--wait", cancel_options->wait, "Print each step, return when the run has ended");
 

@@ -1,4 +1,4 @@
-#include "support/support.h"
+#include "upgrade/site_helpers.h"
 
 namespace afloat::test {
 namespace {
@@ -29,6 +29,24 @@ TEST(FinalizeAndRetry, RefusedWithTheReasonAndWithTheExitCodesOfTheOtherCommands
     for (const auto& words : says) EXPECT_TRUE(ran->output.contains(words)) << words << " is not in: " << ran->output;
   }
   EXPECT_EQ(site.phase(), "STABLE");
+}
+
+TEST(UpgradeByHand, UpgradeModeIsTurnedOnAndOffByTheCommands) {
+  SiteFixture site(without_conductor());
+  const auto said = [&](const std::vector<std::string>& words) {
+    auto ran = site->afloat(words, std::chrono::seconds(20));
+    EXPECT_TRUE(ran) << ran.error().message();
+    return ran.value_or(local::CommandOutput{});
+  };
+  const auto started = said({"upgrade", "start"});
+  EXPECT_EQ(started.exit_code, 0) << started.output;
+  EXPECT_EQ(site.phase(), "READY_TO_UPGRADE");
+  const auto again = said({"upgrade", "start"});
+  EXPECT_EQ(again.exit_code, 1) << again.output;
+  const auto cancelled = said({"upgrade", "cancel"});
+  EXPECT_EQ(cancelled.exit_code, 0) << cancelled.output;
+  EXPECT_EQ(site.phase(), "STABLE");
+  EXPECT_EQ(said({"upgrade", "cancel"}).exit_code, 1) << "there is nothing to cancel";
 }
 
 }  // namespace
