@@ -49,7 +49,7 @@ TEST(Long, TenUpgradesCancelledAndOneFinalizedInASitesLife) {
     ASSERT_EQ(cancelled->exit_code, 0) << cancelled->output;
     EXPECT_EQ(string_or(latest_run(site), "outcome"), "cancelled");
     ASSERT_NO_FATAL_FAILURE(expect_settled(site, bundles().from));
-    ASSERT_TRUE(users.work(seconds(25))) << users.words();
+    ASSERT_TRUE(users.work(seconds(31))) << users.words();
   }
   auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--max-load", "0"}, seconds(90));
   ASSERT_TRUE(ran) << ran.error().message();
