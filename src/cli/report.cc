@@ -344,7 +344,7 @@ Result<json::object> write_report(const std::string& run_file, const std::string
   for (const auto& [name, text] : {std::pair<std::string, std::string>{"report.json", json::serialize(report) + "\n"},
                                    {"report.html", report_html(report)},
                                    {"timeline.svg", timeline_svg(report, 1000, true)}}) {
-    std::ofstream out(folder + "/" + name, std::ios::binary);
+    std::ofstream out(std::filesystem::path(folder) / name, std::ios::binary);
     out << text;
     if (!out.flush())
       return fail(ErrorKind::failed_precondition, fmt::format("{}/{} cannot be written.", folder, name));

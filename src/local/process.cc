@@ -118,7 +118,7 @@ Result<pid_t> launch(ProcessOptions& options, int output) {
     if (!options.env.contains(key) && std::ranges::find(options.without, key) == options.without.end())
       env.push_back(text);
   }
-  for (const auto& [key, value] : options.env) env.push_back(key + "=" + value);
+  for (const auto& [key, value] : options.env) env.push_back(fmt::format("{}={}", key, value));
   for (auto& argument : options.argv) child.argv.push_back(argument.data());
   child.argv.push_back(nullptr);
   for (auto& entry : env) child.env.push_back(entry.data());

@@ -68,10 +68,11 @@ Async<http::Response> space_home(Context& context, http::Request request) {
     boost::json::array children;
     for (std::size_t i = 0; i < top->size() && i < tree_shown; ++i)
       children.push_back(boost::json::object{{"url", page_url((*top)[i].id)}, {"title", (*top)[i].title}});
-    for (const auto& page : *home_page)
-      tree.push_back(boost::json::object{{"url", page_url(page.id)},
-                                         {"title", page.title},
-                                         {"has_children", !children.empty()},
+    const bool has_children = !children.empty();
+    if (!home_page->empty())
+      tree.push_back(boost::json::object{{"url", page_url(home_page->front().id)},
+                                         {"title", home_page->front().title},
+                                         {"has_children", has_children},
                                          {"children", std::move(children)}});
   }
   data["pages"] = std::move(tree);

@@ -29,29 +29,36 @@ Status status_of_node(const NodeControl& control) {
   }
 }
 
+Async<http::Response> status(NodeControl* control) {
+  const auto [code, state] = status_of_node(*control);
+  co_return http::json_response(code, json::serialize(json::object{{"state", state}}));
+}
+
+Async<http::Response> live() { co_return http::json_response(200, R"({"live":true})"); }
+
+Async<http::Response> ready(Context* context, NodeControl* control, Deadline deadline) {
+  std::string missing = control->not_ready_because();
+  if (missing.empty()) {
+    auto database = co_await context->database.read({"select 1 from cluster_state", {}}, deadline);
+    if (!database) missing = database.error().message();
+  }
+  json::object body{{"ready", missing.empty()}, {"node", context->node.name}, {"version", context->node.version}};
+  if (!missing.empty()) body["message"] = missing;
+  co_return http::json_response(missing.empty() ? 200 : 503, json::serialize(body));
+}
+
+Async<http::Response> metrics(NodeControl* control) {
+  co_return http::text_response(200, control->metrics_text(), "text/plain; version=0.0.4");
+}
+
 }  // namespace
 
 void add_status_routes(http::Router& router, Context& context, NodeControl& control) {
-  router.add("GET", "/status", [&control](http::Request) -> Async<http::Response> {
-    const auto [code, state] = status_of_node(control);
-    co_return http::json_response(code, json::serialize(json::object{{"state", state}}));
-  });
-  router.add("GET", "/health/live", [](http::Request) -> Async<http::Response> {
-    co_return http::json_response(200, R"({"live":true})");
-  });
-  router.add("GET", "/health/ready", [&context, &control](http::Request request) -> Async<http::Response> {
-    std::string missing = control.not_ready_because();
-    if (missing.empty()) {
-      auto database = co_await context.database.read({"select 1 from cluster_state", {}}, request.deadline);
-      if (!database) missing = database.error().message();
-    }
-    json::object body{{"ready", missing.empty()}, {"node", context.node.name}, {"version", context.node.version}};
-    if (!missing.empty()) body["message"] = missing;
-    co_return http::json_response(missing.empty() ? 200 : 503, json::serialize(body));
-  });
-  router.add("GET", "/metrics", [&control](http::Request) -> Async<http::Response> {
-    co_return http::text_response(200, control.metrics_text(), "text/plain; version=0.0.4");
-  });
+  router.add("GET", "/status", [&control](http::Request) { return status(&control); });
+  router.add("GET", "/health/live", [](http::Request) { return live(); });
+  router.add("GET", "/health/ready",
+             [&context, &control](http::Request request) { return ready(&context, &control, request.deadline); });
+  router.add("GET", "/metrics", [&control](http::Request) { return metrics(&control); });
 }
 
 }  // namespace afloat::server
