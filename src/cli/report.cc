@@ -295,7 +295,7 @@ json::object make_report(const json::object& run, const LedgerContents& ledger, 
                                   : state == "cancelled" ? "cancelled"
                                                          : "succeeded"},
                       {"reasons", std::move(reasons)},
-                      {"run", string_or(run, "id")},
+                      {"run", int_or(run, "id") > 0 ? std::to_string(int_or(run, "id")) : std::string()},
                       {"from", string_or(run, "from", "old release")},
                       {"to", string_or(run, "to", "new release")},
                       {"nodes", std::move(nodes)},
