@@ -48,7 +48,7 @@ json::object run_over(const LedgerContents& ledger) {
     return json::object{{"seq", at},          {"name", name},   {"node", "n1"}, {"started_at_ms", start + at},
                         {"seconds", seconds}, {"state", "done"}};
   };
-  return {{"id", "1"},
+  return {{"id", 1},
           {"from", "1.0.0"},
           {"to", "1.1.0"},
           {"state", "done"},
