@@ -192,6 +192,7 @@ Task<bool> Conductor::conduct_once() {
     auto done = co_await perform(std::move(*decision.act));
     act_.tried_at_ms = database_now();
     act_.error = done ? std::nullopt : std::optional<Error>(done.error());
+    if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);  // renew() found out
     if (!done) settings_.log("warning", fmt::format("run {}: {}: {}", run_->id, run_->current, done.error().message()));
     // Something acted: look at once. After an error that may pass, wait one poll.
     co_return done.has_value();
@@ -213,6 +214,7 @@ Task<bool> Conductor::conduct_once() {
 Task<void> Conductor::take_signals() {
   auto signals = co_await runs_.signals(run_->id, within(database_time_limit));
   if (!signals) co_return std::unexpected(signals.error());
+  if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);  // renew() found out
   run_->cancel_requested = signals->cancel_requested;
   run_->resume_requested = signals->resume_requested && run_->state == rollout::RunState::paused;
   co_return Result<void>{};
