@@ -262,7 +262,8 @@ Needs needs(const Run& run) {
   const auto* step = run.open_step();
   if (!step) {
     if (run.steps.empty() && !run.back) return needs;
-    if (!(run.back && !run.steps.back().back) && follower(run.steps.back())) return needs;
+    const bool turned = run.back && (run.steps.empty() || !run.steps.back().back);
+    if (!turned && follower(run.steps.back())) return needs;
     return wide();
   }
   switch (step->kind) {

@@ -93,6 +93,14 @@ TEST(RolloutStep, CancelAtAnyPointBeforeFinalizeLeadsBack) {
   EXPECT_LT(refused, 12);
 }
 
+TEST(RolloutStep, ARunThatIsCancelledBeforeItsFirstStepEnds) {
+  World world;
+  world.run.cancel_requested = true;
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::cancelled) << world.run.message;
+  world.expect_whole_on("1.0.0");
+}
+
 TEST(RolloutStep, ANewReleaseThatDoesNotStartPausesAndCancelReplacesItAtOnce) {
   World world;
   world.broken_version = "1.1.0";
