@@ -108,13 +108,7 @@ Result<void> Agent::check_incarnation(const AgentCommand& command) const {
   if (!command.order.expected_incarnation) return {};
   auto status = supervisor_->status(command.node);
   if (!status) return std::unexpected(status.error());
-  if (status->incarnation == *command.order.expected_incarnation) return {};
-  const auto shown = [](const std::string& incarnation) { return incarnation.empty() ? "not running" : incarnation; };
-  return fail(
-      ErrorKind::conflict,
-      fmt::format("'{}' was meant for node {} as {}, but it is {} now. Look again before commanding.", command.kind,
-                  command.node, shown(*command.order.expected_incarnation), shown(status->incarnation)),
-      "other_incarnation");
+  return agent::check_incarnation(command, status->incarnation);
 }
 
 Result<bool> Agent::execute(const AgentCommand& command) {

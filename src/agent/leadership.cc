@@ -39,16 +39,7 @@ Result<void> EpochGuard::load() {
 
 Result<void> EpochGuard::accept(const LeaderLease& lead) {
   std::scoped_lock lock(mutex_);
-  if (lead.holder.empty() || lead.epoch <= 0) {
-    return fail(ErrorKind::invalid_argument, "A command needs the leader's epoch (above 0) and holder.");
-  }
-  if (lead.epoch < known_.epoch || (lead.epoch == known_.epoch && lead.holder != known_.holder)) {
-    return fail(
-        ErrorKind::conflict,
-        fmt::format("Leader {} of epoch {} was replaced: this host knows {} of epoch {}. It must stop commanding.",
-                    lead.holder, lead.epoch, known_.holder, known_.epoch),
-        "stale_epoch");
-  }
+  if (auto checked = check_lead(known_, lead); !checked) return checked;
   if (lead.epoch == known_.epoch) return {};
   // On disk first: if it counted before, a crash in between would let the earlier leader in again.
   const std::string text = json::serialize(json::object{{"epoch", lead.epoch}, {"holder", lead.holder}}) + "\n";
@@ -63,12 +54,6 @@ LeaderLease EpochGuard::known() const {
 }
 
 CommandJournal::CommandJournal(std::string path) : path_(std::move(path)) {}
-
-std::string CommandJournal::key_of(const AgentCommand& command) {
-  // The incarnation belongs to it: "stop X" and, after the node came back, "stop Y" are two commands.
-  return json::serialize(json::array{command.order.run, command.order.step, command.kind, command.node, command.version,
-                                     command.order.expected_incarnation.value_or("")});
-}
 
 Result<void> CommandJournal::load() {
   std::scoped_lock lock(mutex_);
@@ -87,7 +72,7 @@ Result<void> CommandJournal::load() {
 
 bool CommandJournal::is_done(const AgentCommand& command) const {
   std::scoped_lock lock(mutex_);
-  return !command.order.step.empty() && done_.contains(key_of(command));
+  return !command.order.step.empty() && done_.contains(command_key(command));
 }
 
 Result<void> CommandJournal::record(const AgentCommand& command, std::string_view outcome, std::string_view message) {
@@ -102,7 +87,7 @@ Result<void> CommandJournal::record(const AgentCommand& command, std::string_vie
                      {"step", command.order.step},
                      {"epoch", command.order.lead.epoch},
                      {"holder", command.order.lead.holder},
-                     {"key", key_of(command)}};
+                     {"key", command_key(command)}};
   if (!message.empty()) entry["message"] = message;
   const std::string line = json::serialize(entry) + "\n";
   const int fd = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -111,7 +96,7 @@ Result<void> CommandJournal::record(const AgentCommand& command, std::string_vie
   const int error = errno;
   if (fd >= 0) ::close(fd);
   if (!written) return fail(ErrorKind::internal, fmt::format("Can't write {}: {}", path_, std::strerror(error)));
-  if (outcome == "done") done_.insert(key_of(command));
+  if (outcome == "done") done_.insert(command_key(command));
   return {};
 }
 

@@ -3,8 +3,7 @@
 #include <set>
 #include <string>
 
-#include "base/error.h"
-#include "ports/hosts.h"
+#include "agent/authority.h"
 
 namespace afloat::agent {
 
@@ -27,15 +26,6 @@ class EpochGuard {
   LeaderLease known_;
 };
 
-/// One command as the API received it.
-struct AgentCommand {
-  std::string kind;  ///< distribute, expand, stop, switch, start
-  std::string node;
-  std::string version;
-  Order order;
-  std::int64_t timeout_ms = 30'000;
-};
-
 /// What has been carried out, as JSON lines. A command repeated for the same run and step (its answer was lost,
 /// or it was delayed in the network while the node went on) is answered as done and changes nothing.
 /// So a step that is really to be done again needs an id of its own.
@@ -50,7 +40,6 @@ class CommandJournal {
   Result<void> record(const AgentCommand& command, std::string_view outcome, std::string_view message = {});
 
  private:
-  static std::string key_of(const AgentCommand& command);
   const std::string path_;
   mutable std::mutex mutex_;
   std::set<std::string> done_;

@@ -18,6 +18,7 @@ void add_import_command(CLI::App& app, int& exit_code);
 void add_load_command(CLI::App& app, int& exit_code);       // load, report
 void add_up_command(CLI::App& app, int& exit_code);
 void add_demo_command(CLI::App& app, int& exit_code);
+void add_simulate_command(CLI::App& app, int& exit_code);
 
 void add_expand_command(CLI::App& upgrade, int& exit_code);
 void add_finalize_commands(CLI::App& upgrade, int& exit_code);  // upgrade finalize|retry

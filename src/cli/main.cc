@@ -24,6 +24,7 @@ int main(int argc, char** argv) {
   cli::add_load_command(app, exit_code);
   cli::add_up_command(app, exit_code);
   cli::add_demo_command(app, exit_code);
+  cli::add_simulate_command(app, exit_code);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
