@@ -28,10 +28,13 @@ Agent::Agent(AgentConfig config)
     : config_(std::move(config)),
       epoch_(config_.data + "/epoch.json"),
       journal_(config_.data + "/journal.jsonl"),
-      releases_(config_.data + "/releases", config_.catalogue, [this](const std::string& version) {
-        return std::any_of(config_.nodes.begin(), config_.nodes.end(),
-                           [&](const auto& node) { return linked_version(node) == version; });
-      }) {
+      releases_(
+          config_.data + "/releases", config_.catalogue,
+          [this](const std::string& version) {
+            return std::any_of(config_.nodes.begin(), config_.nodes.end(),
+                               [&](const auto& node) { return linked_version(node) == version; });
+          },
+          config_.trusted_keys) {
   std::vector<NodeSpec> specs;
   for (const auto& node : config_.nodes) {
     const std::string folder = node_folder(node);

@@ -10,6 +10,7 @@
 #include "agent/leadership.h"
 #include "agent/release_store.h"
 #include "agent/supervisor.h"
+#include "base/minisign.h"
 #include "ports/hosts.h"
 
 namespace afloat::agent {
@@ -22,6 +23,7 @@ struct AgentConfig {
   std::string version;  ///< of this agent
   std::vector<std::string> nodes;
   std::function<void(std::string)> log;
+  std::vector<minisign::PublicKey> trusted_keys = {};  ///< with at least one, only bundles signed by them are taken
 };
 
 /// One host's agent: checks who commands, then unpacks, switches, stops and starts.

@@ -9,6 +9,7 @@
 #include "adapters/files/archive.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "version/bundle_signature.h"
 #include "version/version.h"
 
 namespace afloat::agent {
@@ -24,6 +25,13 @@ Result<CatalogueEntry> read_entry(const std::string& folder, const std::string& 
   auto text = files::read_file(folder + "/manifest.json");
   if (!text) return std::unexpected(text.error());
   entry.digest = sha256_hex(*text);
+  entry.manifest_text = *text;
+  const std::string signature = fmt::format("{}/{}", folder, version::signature_file);
+  if (std::error_code error; fs::exists(signature, error)) {
+    auto bytes = files::read_file(signature);
+    if (!bytes) return std::unexpected(bytes.error());
+    entry.signature = std::move(*bytes);
+  }
   auto manifest = version::parse_manifest(*text);
   if (!manifest) {
     return fail(ErrorKind::data_corrupted, fmt::format("{}/manifest.json: {}", folder, manifest.error().message()));
@@ -128,6 +136,28 @@ Result<void> verify_bundle(const CatalogueEntry& entry) {
   return {};
 }
 
+Result<minisign::PublicKey> signed_by(const CatalogueEntry& entry, const std::vector<minisign::PublicKey>& trusted) {
+  if (entry.problem) return std::unexpected(*entry.problem);
+  return version::check_signature({entry.folder, entry.manifest_text, entry.manifest, entry.signature}, trusted);
+}
+
+Result<CatalogueEntry> sign_bundle(const std::string& folder, const minisign::SecretKey& key) {
+  auto text = files::read_file(folder + "/manifest.json");
+  if (!text) return std::unexpected(text.error());
+  auto manifest = version::parse_manifest(*text);
+  if (!manifest) {
+    return fail(ErrorKind::data_corrupted, fmt::format("{}/manifest.json: {}", folder, manifest.error().message()));
+  }
+  auto entry = read_entry(folder, manifest->version);
+  if (!entry) return entry;
+  if (auto intact = verify_bundle(*entry); !intact) return std::unexpected(intact.error());
+  entry->signature = minisign::sign(entry->manifest_text, version::signature_comment(*manifest, entry->digest), key);
+  auto written =
+      files::write_file_durably(fmt::format("{}/{}", folder, version::signature_file), *entry->signature);
+  if (!written) return std::unexpected(written.error());
+  return entry;
+}
+
 std::string machine_architecture() {
   utsname name{};
   return uname(&name) == 0 ? name.machine : "unknown";
@@ -160,6 +190,7 @@ Result<CatalogueEntry> pack_bundle(const PackRequest& request) {
 
   // The old manifest goes first: a bundle whose packing was interrupted has none, so nobody takes it for whole.
   fs::remove(request.out + "/manifest.json", error);
+  fs::remove(fmt::format("{}/{}", request.out, version::signature_file), error);
   manifest.version = request.version;
   manifest.build = version::build_number(*version);
   manifest.architecture = machine_architecture();

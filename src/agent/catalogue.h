@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/minisign.h"
 #include "version/manifest.h"
 
 /// The catalogue: a folder with one sub-folder V/ per release bundle (version/manifest.h).
@@ -16,6 +17,8 @@ struct CatalogueEntry {
   version::Manifest manifest;
   std::string digest;  ///< SHA-256 of manifest.json: what member rows carry
   std::uint64_t archive_bytes = 0;
+  std::string manifest_text;             ///< bytes of manifest.json: what `manifest`, digest and signature are of
+  std::optional<std::string> signature;  ///< bytes of manifest.json.minisig; nullopt: there is none
   std::optional<Error> problem;  ///< set when the bundle can't be read; the other fields are then not complete
 };
 
@@ -25,6 +28,10 @@ Result<std::vector<CatalogueEntry>> list_catalogue(const std::string& catalogue)
 Result<CatalogueEntry> find_release(const std::string& catalogue, const std::string& version);
 /// Archive digest and the digest of every file in it. Reads the whole archive, writes nothing.
 Result<void> verify_bundle(const CatalogueEntry& entry);
+/// The key that signed the bundle, out of `trusted`. Errors: version::check_signature's.
+Result<minisign::PublicKey> signed_by(const CatalogueEntry& entry, const std::vector<minisign::PublicKey>& trusted);
+/// Verifies the bundle and writes its manifest.json.minisig.
+Result<CatalogueEntry> sign_bundle(const std::string& folder, const minisign::SecretKey& key);
 /// "x86_64", as uname says.
 std::string machine_architecture();
 

@@ -9,6 +9,7 @@
 #include "agent/catalogue.h"
 #include "base/hash.h"
 #include "base/text.h"
+#include "version/bundle_signature.h"
 #include "version/version.h"
 
 namespace afloat::agent {
@@ -42,8 +43,16 @@ bool is_temporary(const std::string& name) {
 
 }  // namespace
 
-ReleaseStore::ReleaseStore(std::string folder, std::string catalogue, std::function<bool(const std::string&)> in_use)
-    : folder_(std::move(folder)), catalogue_(std::move(catalogue)), in_use_(std::move(in_use)) {}
+std::string ReleaseStore::signature_path(const std::string& version) const {
+  return fmt::format("{}/{}", path_of(version), version::signature_file);
+}
+
+ReleaseStore::ReleaseStore(std::string folder, std::string catalogue, std::function<bool(const std::string&)> in_use,
+                           std::vector<minisign::PublicKey> trusted)
+    : folder_(std::move(folder)),
+      catalogue_(std::move(catalogue)),
+      in_use_(std::move(in_use)),
+      trusted_(std::move(trusted)) {}
 
 Result<void> ReleaseStore::clean() {
   std::error_code error;
@@ -79,6 +88,13 @@ Result<void> ReleaseStore::verify(const std::string& version) const {
   if (!text) return std::unexpected(text.error());
   auto manifest = version::parse_manifest(*text);
   if (!manifest) return fail(ErrorKind::data_corrupted, manifest.error().message());
+  if (!trusted_.empty()) {
+    std::optional<std::string> signature;
+    if (auto kept = files::read_file(signature_path(version)); kept)
+      signature = std::move(*kept);
+    auto key = version::check_signature({path_of(version), *text, *manifest, std::move(signature)}, trusted_);
+    if (!key) return std::unexpected(key.error());
+  }
   for (const auto& [path, digest] : manifest->files) {
     const std::string file = path_of(version) + "/" + path;
     auto found = files::sha256_of_file(file);
@@ -92,7 +108,14 @@ Result<void> ReleaseStore::verify(const std::string& version) const {
 
 Result<void> ReleaseStore::distribute(const std::string& version) {
   auto entry = find_release(catalogue_, version);
-  if (!entry) return std::unexpected(entry.error());
+  if (!entry) {
+    // The catalogue may have been tidied since.
+    if (entry.error().kind() == ErrorKind::not_found && has(version)) return verify(version);
+    return std::unexpected(entry.error());
+  }
+  if (!trusted_.empty()) {
+    if (auto key = signed_by(*entry, trusted_); !key) return std::unexpected(key.error());
+  }
   const version::Manifest& manifest = entry->manifest;
   if (manifest.architecture != machine_architecture()) {
     return fail(ErrorKind::failed_precondition,
@@ -116,6 +139,11 @@ Result<void> ReleaseStore::distribute(const std::string& version) {
           fmt::format("Release {} is unpacked here with manifest {}, but the catalogue's has {}: two builds carry "
                       "one version. Give the newer one a version of its own.",
                       version, digest->substr(0, 12), entry->digest.substr(0, 12)));
+    }
+    if (entry->signature) {
+      // It may have been signed since.
+      auto kept = files::write_file_durably(signature_path(version), *entry->signature);
+      if (!kept) return kept;
     }
     auto intact = verify(version);
     if (intact) return {};
@@ -159,13 +187,14 @@ Result<void> ReleaseStore::distribute(const std::string& version) {
                 fmt::format("Release {}: the archive has {} of the {} files in its manifest.", version,
                             unpacked->size(), manifest.files.size()));
   }
-  auto text = files::read_file(entry->folder + "/manifest.json");
-  if (!text) return std::unexpected(text.error());
-  if (sha256_hex(*text) != entry->digest) {
-    return fail(ErrorKind::unavailable,
-                fmt::format("The bundle {} was replaced while it was read. Try again.", version));
+  // The bytes that were checked, whatever lies in the catalogue by now.
+  if (entry->signature) {
+    auto kept = files::write_file_durably(fmt::format("{}/{}", temporary.path(), version::signature_file),
+                                          *entry->signature);
+    if (!kept) return kept;
   }
-  if (auto written = files::write_file_durably(temporary.path() + "/manifest.json", *text); !written) return written;
+  auto written = files::write_file_durably(temporary.path() + "/manifest.json", entry->manifest_text);
+  if (!written) return written;
   fs::rename(temporary.path(), path_of(version), error);
   if (error)
     return fail(ErrorKind::internal, fmt::format("Can't move release {} into place: {}", version, error.message()));

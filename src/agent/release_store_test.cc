@@ -185,6 +185,86 @@ TEST_F(ReleaseStoreTest, RepairsADamagedReleaseUnlessANodeUsesIt) {
   EXPECT_EQ(std::distance(fs::directory_iterator(path("releases")), {}), 1);
 }
 
+/// A store that trusts one key.
+class SignedReleaseTest : public ReleaseStoreTest {
+ protected:
+  void SetUp() override {
+    ReleaseStoreTest::SetUp();
+    store_ = std::make_unique<ReleaseStore>(path("releases"), path("catalogue"),
+                                            [this](const std::string&) { return in_use_; },
+                                            std::vector{key_.public_key()});
+  }
+  std::string signature() const { return path("catalogue/1.1.0/manifest.json.minisig"); }
+  void sign(const std::string& version = "1.1.0") {
+    auto entry = sign_bundle(path("catalogue/" + version), key_);
+    ASSERT_TRUE(entry) << entry.error().message();
+  }
+  minisign::SecretKey key_ = [] {
+    init_crypto();
+    return minisign::generate_key();
+  }();
+};
+
+TEST_F(SignedReleaseTest, UnpacksWhatATrustedKeySignedAndKeepsItsSignature) {
+  expect_refused(ErrorKind::failed_precondition);
+  sign();
+  auto done = store_->distribute("1.1.0");
+  ASSERT_TRUE(done) << done.error().message();
+  EXPECT_EQ(files::read_file(path("releases/1.1.0/manifest.json.minisig")).value(),
+            files::read_file(signature()).value());
+  EXPECT_TRUE(store_->distribute("1.1.0"));
+  fs::remove_all(root_ / "catalogue/1.1.0");
+  EXPECT_TRUE(store_->distribute("1.1.0")) << "it is unpacked, and the signature lies beside it";
+  fs::remove(root_ / "releases/1.1.0/manifest.json.minisig");
+  EXPECT_FALSE(store_->distribute("1.1.0"));
+}
+
+TEST_F(SignedReleaseTest, RefusesChangedFilesOfASignedBundle) {
+  sign();
+  const auto good = files::read_file(signature()).value();
+  const auto refused_with = [&](const std::string& path_in_bundle, std::size_t at) {
+    SCOPED_TRACE(path_in_bundle + " at " + std::to_string(at));
+    const auto file = path("catalogue/1.1.0/" + path_in_bundle);
+    const auto before = files::read_file(file).value();
+    auto bytes = before;
+    bytes[at] ^= 1;
+    write(file, bytes);
+    expect_refused(ErrorKind::data_corrupted);
+    write(file, before);
+  };
+  refused_with("afloat-1.1.0.tar.zst", fs::file_size(archive()) / 2);
+  refused_with("manifest.json", files::read_file(path("catalogue/1.1.0/manifest.json"))->find("Notes"));
+  refused_with("manifest.json.minisig", good.find('\n') + 40);
+  refused_with("manifest.json.minisig", good.find("version:1.1.0") + 8);
+  write(signature(), good.substr(0, good.size() / 2));
+  expect_refused(ErrorKind::data_corrupted);
+  write(signature(), good);
+  EXPECT_TRUE(store_->distribute("1.1.0"));
+}
+
+TEST_F(SignedReleaseTest, RefusesAnOldBundleUnderANewNameAndASignatureOfAnotherVersion) {
+  pack("1.0.0");
+  sign("1.0.0");
+  sign();
+  fs::copy_file(path("catalogue/1.0.0/manifest.json.minisig"), signature(), fs::copy_options::overwrite_existing);
+  expect_refused(ErrorKind::data_corrupted);
+  fs::remove_all(root_ / "catalogue/1.1.0");
+  fs::rename(root_ / "catalogue/1.0.0", root_ / "catalogue/1.1.0");
+  expect_refused(ErrorKind::failed_precondition);
+}
+
+TEST_F(SignedReleaseTest, AReleaseUnpackedBeforeKeysWereSetIsCheckedToo) {
+  ASSERT_TRUE(ReleaseStore(path("releases"), path("catalogue"), [](const std::string&) { return false; })
+                  .distribute("1.1.0"));
+  in_use_ = true;
+  auto refused = store_->distribute("1.1.0");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().kind(), ErrorKind::failed_precondition) << refused.error().message();
+  sign();
+  auto taken = store_->distribute("1.1.0");
+  EXPECT_TRUE(taken) << taken.error().message();
+}
+
 TEST_F(ReleaseStoreTest, NamesTheReleasesThereAre) {
   auto result = store_->distribute("1.3.0");
   ASSERT_FALSE(result);

@@ -59,6 +59,7 @@ Result<void> run_agent(const AgentOptions& options) {
   for (const auto& node : site->nodes) {
     if (node.host == host->name) config.nodes.push_back(node.name);
   }
+  config.trusted_keys = site->trusted_keys;
   config.log = log_line;
 
   boost::asio::io_context context(1);

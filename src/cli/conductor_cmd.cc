@@ -87,9 +87,16 @@ Result<void> run_conductor(const ConductorOptions& options) {
   settings.holder = this_holder();
   settings.edition = site->edition;
   settings.build = version::this_build();
-  settings.catalogue = [folder = site->catalogue](const std::string& wanted) {
+  settings.catalogue = [folder = site->catalogue, keys = site->trusted_keys](const std::string& wanted) {
     const auto entry = agent::find_release(folder, wanted);
-    return conductor::CatalogueEntry{entry.has_value() && !entry->problem, !entry || entry->manifest.rolling};
+    conductor::CatalogueEntry seen{entry.has_value() && !entry->problem, !entry || entry->manifest.rolling};
+    if (!seen.present) return seen;
+    seen.bundle = rollout::BundleView{.keys = !keys.empty()};
+    if (keys.empty()) return seen;
+    const auto key = agent::signed_by(*entry, keys);
+    (key ? seen.bundle->signed_by : seen.bundle->problem) =
+        key ? minisign::shown_id(key->id) : key.error().message();
+    return seen;
   };
   settings.log = log_line;
   conductor::Conductor conductor(settings, clock, timer, *runs, *cluster, *hosts, *balancer, *site_client);

@@ -11,6 +11,7 @@
 #include "cli/by_hand.h"
 #include "cli/commands.h"
 #include "cli/load.h"
+#include "cli/release_signing.h"
 #include "cli/report.h"
 #include "cli/stage.h"
 #include "local/site.h"
@@ -26,6 +27,7 @@ using std::chrono::seconds;
 struct DemoOptions {
   std::string from, to, catalogue = "catalogue", content, report = "report", data;
   std::string space = "PG", space_name = "PostgreSQL 15";
+  std::vector<std::string> trusted_keys;  ///< as the command line names them, then as site.toml does
   int nodes = 3;
   double rate = 400;
   int users = 50;
@@ -82,6 +84,7 @@ class Demo {
     site.nodes = options_.nodes;
     site.base_port = options_.base_port;
     site.conductor = true;
+    site.trusted_keys = options_.trusted_keys;
     site.say = [this](const std::string& text) { stages_.passing(text); };
     auto made = local::Site::create(std::move(site));
     if (!made) return std::unexpected(made.error());
@@ -402,6 +405,12 @@ Result<bool> run_demo(DemoOptions options) {
   if (!fs::is_directory(options.content))
     return fail(ErrorKind::not_found, fmt::format("--content {}: there is no such folder", options.content));
   options.content = fs::canonical(options.content).string();
+  if (!options.trusted_keys.empty()) {
+    auto keys = trusted_keys_of(options.trusted_keys, "");
+    if (!keys) return std::unexpected(keys.error());
+    options.trusted_keys.clear();
+    for (const auto& key : *keys) options.trusted_keys.push_back(minisign::public_key_text(key));
+  }
   return Demo(std::move(options)).run();
 }
 
@@ -422,6 +431,8 @@ void add_demo_command(CLI::App& app, int& exit_code) {
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--users", options->users, "Signed-in users")->check(CLI::PositiveNumber)->capture_default_str();
+  command->add_option("--trusted-key", options->trusted_keys,
+                      "Public key or .pub file; with it, releases must be signed by it");
   command->add_option("--report", options->report, "Folder for the report")->capture_default_str();
   command->add_option("--data", options->data, "Folder of the site (default: a temporary one)");
   command->add_option("--base-port", options->base_port, "Port of the balancer (default: a free one)");

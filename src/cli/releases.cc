@@ -9,6 +9,7 @@
 #include "agent/catalogue.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/release_signing.h"
 #include "server/config.h"
 
 namespace afloat::cli {
@@ -20,6 +21,7 @@ struct ReleaseOptions {
   std::string catalogue;
   std::string config = "site.toml";
   std::string version;
+  std::vector<std::string> trusted_keys;  ///< --trusted-key
   bool json = false;
 };
 
@@ -115,15 +117,28 @@ int verify(const ReleaseOptions& options) {
     if (!entry) return complain(entry.error());
     entries.push_back(std::move(*entry));
   }
+  const auto trusted = trusted_keys_of(options.trusted_keys, options.config);
+  if (!trusted) return complain(trusted.error());
   int exit_code = 0;
   json::array results;
   for (const auto& entry : entries) {
     auto intact = agent::verify_bundle(entry);
-    if (!intact) exit_code = 4;
+    std::string signed_by, message = intact ? "" : intact.error().message();
+    if (intact && !trusted->empty()) {
+      auto key = agent::signed_by(entry, *trusted);
+      (key ? signed_by : message) = key ? minisign::shown_id(key->id) : key.error().message();
+    }
+    if (!message.empty()) exit_code = 4;
     results.push_back({{"version", entry.version},
                        {"intact", intact.has_value()},
-                       {"message", intact ? "" : intact.error().message()}});
-    if (!options.json) fmt::print("{:<14} {}\n", entry.version, intact ? "intact" : intact.error().message());
+                       {"signatureChecked", !trusted->empty()},
+                       {"signedBy", signed_by},
+                       {"message", message}});
+    if (options.json) continue;
+    if (message.empty())
+      message = trusted->empty() ? "intact; no trusted key is set, so its signature was not checked"
+                                 : "intact, signed by key " + signed_by;
+    fmt::print("{:<14} {}\n", entry.version, message);
   }
   if (options.json) fmt::print("{}\n", json::serialize(json::object{{"releases", std::move(results)}}));
   return exit_code;
@@ -140,7 +155,7 @@ int pack(const agent::PackRequest& request) {
 }  // namespace
 
 void add_release_commands(CLI::App& app, int& exit_code) {
-  auto* group = app.add_subcommand("releases", "Release bundles: list, show, verify, pack");
+  auto* group = app.add_subcommand("releases", "Release bundles: list, show, verify, pack, sign");
   group->require_subcommand(1);
   auto options = std::make_shared<ReleaseOptions>();
   const auto add = [&](const char* name, const char* help, int (*action)(const ReleaseOptions&)) {
@@ -155,7 +170,10 @@ void add_release_commands(CLI::App& app, int& exit_code) {
   add("show", "One release: what it upgrades from, its notes", show)
       ->add_option("version", options->version)
       ->required();
-  add("verify", "Every digest of one release, or of all", verify)->add_option("version", options->version);
+  auto* check = add("verify", "Every digest and the signature of one release, or of all", verify);
+  check->add_option("version", options->version);
+  check->add_option("--trusted-key", options->trusted_keys,
+                    "Public key (RW...) or .pub file that may have signed (default: the config's trusted_keys)");
 
   auto request = std::make_shared<agent::PackRequest>();
   auto* command = group->add_subcommand("pack", "Make a bundle of a built binary and the web files");
@@ -170,6 +188,7 @@ void add_release_commands(CLI::App& app, int& exit_code) {
       ->capture_default_str();
   command->add_option("--fault-profile", request->fault_profile, "Of a test build")->capture_default_str();
   command->callback([request, &exit_code] { exit_code = pack(*request); });
+  add_signing_commands(*group, exit_code);
 }
 
 }  // namespace afloat::cli

@@ -6,6 +6,7 @@
 #include "agent/catalogue.h"
 #include "base/hash.h"
 #include "cli/commands.h"
+#include "cli/release_signing.h"
 #include "cli/stage.h"
 #include "local/site.h"
 
@@ -16,6 +17,7 @@ struct UpOptions {
   int nodes = 3;
   int base_port = 8080;
   std::string data, catalogue = "catalogue", version;
+  std::vector<std::string> trusted_keys;
 };
 
 /// What a fresh site starts with where nobody said: the highest release of the catalogue.
@@ -38,6 +40,11 @@ Result<void> run_up(const UpOptions& options, Stages& stages) {
   site_options.nodes = options.nodes;
   site_options.base_port = options.base_port;
   site_options.conductor = true;
+  if (!options.trusted_keys.empty()) {
+    auto keys = trusted_keys_of(options.trusted_keys, "");
+    if (!keys) return std::unexpected(keys.error());
+    for (const auto& key : *keys) site_options.trusted_keys.push_back(minisign::public_key_text(key));
+  }
   site_options.say = [&](const std::string& text) { stages.line(text); };
   auto site = local::Site::create(std::move(site_options));
   if (!site) return std::unexpected(site.error());
@@ -70,6 +77,8 @@ void add_up_command(CLI::App& app, int& exit_code) {
   command->add_option("--data", options->data,
                       "Folder of the site; without it, a temporary one that is removed at the end");
   command->add_option("--catalogue", options->catalogue, "Folder of release bundles")->capture_default_str();
+  command->add_option("--trusted-key", options->trusted_keys,
+                      "Public key or .pub file; with it, releases must be signed by it");
   command->add_option("--version", options->version,
                       "Release to start with (default: where the site is, or the highest there is)");
   command->add_option("--base-port", options->base_port, "Port of the balancer; the nodes have the next ones")

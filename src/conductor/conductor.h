@@ -1,6 +1,7 @@
 #pragma once
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "ports/cluster_store.h"
@@ -17,6 +18,7 @@ namespace afloat::conductor {
 struct CatalogueEntry {
   bool present = false;
   bool rolling = true;
+  std::optional<rollout::BundleView> bundle = {};
 };
 
 struct Settings {

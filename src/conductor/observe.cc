@@ -60,6 +60,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
       const auto entry = settings_.catalogue(run_->to);
       seen.in_catalogue = entry.present;
       seen.target_rolls = entry.rolling;
+      seen.bundle = entry.bundle;
     }
   }
   seen.now_ms = database_now();

@@ -139,6 +139,10 @@ std::string Site::site_toml(const std::vector<SiteNode>& nodes) const {
       {"haproxy_socket", quoted(dir_ + "/haproxy/admin.sock")},
       {"haproxy_backend", quoted("wiki")},
   };
+  for (const auto& key : options_.trusted_keys) {
+    auto& list = keys["trusted_keys"];
+    list = list.empty() ? fmt::format("[{}]", quoted(key)) : fmt::format("{}, {}]", list.substr(0, list.size() - 1), quoted(key));
+  }
   for (const auto& [key, value] : options_.settings) keys[key] = value;
   for (const auto& [key, value] : keys) text += fmt::format("{} = {}\n", key, value);
   for (const auto& host : hosts())

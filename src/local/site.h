@@ -25,6 +25,7 @@ struct SiteOptions {
   bool fsync = true;
   bool conductor = false;                       ///< also run `afloat conductor`
   std::map<std::string, std::string> env;       ///< for agents, and so for nodes
+  std::vector<std::string> trusted_keys;        ///< public keys of those who may sign releases
   std::map<std::string, std::string> settings;  ///< further top-level keys of site.toml, as TOML values
   /// An existing PostgreSQL and a database in it instead of one of the site's own: connection string.
   std::string database;

@@ -36,7 +36,11 @@ GoalView look_distribute(const Run& run, const Observation& seen) {
     if (found == seen.host_releases.end()) return nobody_answers(seen, "agent " + host);
     if (std::ranges::find(found->second, run.to) == found->second.end()) without.push_back(host);
   }
-  if (without.empty()) return reached(fmt::format("{} verified on {} host(s)", run.to, seen.hosts.size()));
+  // Also where it is unpacked already: who unpacked it may have known no key, and files may have changed since.
+  const bool verified = seen.act.tried && !seen.act.error;
+  if (without.empty() && verified)
+    return reached(fmt::format("{} verified on {} host(s)", run.to, seen.hosts.size()));
+  if (without.empty()) return waiting(fmt::format("{} is being verified", run.to));
   return waiting(fmt::format("{} is not yet on {}", run.to, join(without, ", ")));
 }
 
@@ -224,9 +228,9 @@ std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observa
   const auto* view = find_node(seen, step.node);
   switch (step.kind) {
     case StepKind::distribute:
-      for (const auto& [host, releases] : seen.host_releases)
-        if (std::ranges::find(releases, run.to) == releases.end()) act.hosts.push_back(host);
-      if (act.hosts.empty()) return std::nullopt;
+      // Every host, once all answer: each verifies what it has.
+      if (seen.hosts.empty() || seen.host_releases.size() < seen.hosts.size()) return std::nullopt;
+      act.hosts = seen.hosts;
       return act;
     case StepKind::expand:
       if (!seen.cluster || seen.cluster->members.empty()) return std::nullopt;

@@ -153,6 +153,13 @@ struct ActState {
   std::int64_t tried_at_ms = 0;
 };
 
+/// What the signature of the target's bundle says.
+struct BundleView {
+  bool keys = false;      ///< the site has trusted_keys
+  std::string signed_by;  ///< key id; "" when not signed by one of them
+  std::string problem;    ///< why not
+};
+
 struct Observation {
   std::int64_t now_ms = 0;  ///< database time
   std::optional<cluster::Snapshot> cluster;
@@ -170,6 +177,7 @@ struct Observation {
   int conductor_build = 0;
   std::optional<bool> in_catalogue;  ///< nullopt: not asked
   bool target_rolls = true;          ///< the manifest's `rolling`
+  std::optional<BundleView> bundle;  ///< nullopt: not asked, or the bundle is not there
 };
 
 const cluster::Member* find_member(const Observation& observation, std::string_view node);

@@ -150,6 +150,20 @@ Check release_present(const std::string& to, const Observation& seen) {
   return settle(std::move(check), CheckResult::fail, fmt::format("{} is not in the catalogue", to));
 }
 
+Check bundle(const Observation& seen) {
+  Check check{.id = "bundle",
+              .title = "The release is signed by a key that this site trusts",
+              .why = "A bundle is a program that runs on every host; only its signature tells who made it.",
+              .action = "Get the bundle again with its signature, from where it was published."};
+  if (!seen.bundle) return settle(std::move(check), CheckResult::unknown, "there is no bundle to look at");
+  if (!seen.bundle->keys) {
+    check.action = "Set trusted_keys in the site's config to the public key of those who make your releases.";
+    return settle(std::move(check), CheckResult::warn, "the site has no trusted_keys: signatures are not checked");
+  }
+  if (!seen.bundle->problem.empty()) return settle(std::move(check), CheckResult::fail, seen.bundle->problem);
+  return pass(std::move(check), "signed by key " + seen.bundle->signed_by);
+}
+
 Check agents_answer(const Observation& seen) {
   Check check{.id = "agents_answer",
               .title = "Every host's agent answers and knows its nodes",
@@ -212,7 +226,7 @@ std::string_view to_string(CheckResult result) {
 
 std::vector<Check> preflight(const std::string& from, const std::string& to, const Observation& seen) {
   std::vector<Check> checks{hop_allowed(from, to, seen), conductor_knows(to, seen), edition(seen), encoding(seen),
-                            release_present(to, seen)};
+                            release_present(to, seen), bundle(seen)};
   if (!seen.cluster) return checks;
   checks.push_back(phase_stable(seen));
   checks.push_back(enough_nodes(seen));

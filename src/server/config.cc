@@ -43,6 +43,18 @@ class Reader {
     for (auto option : allowed) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", option);
     if (node) wrong(key, *node, "one of " + list);
   }
+  void keys(std::string_view key, std::vector<minisign::PublicKey>& out) {
+    const auto* node = find(key);
+    if (node == nullptr) return;
+    const auto* list = node->as_array();
+    if (list == nullptr) return wrong(key, *node, R"(a list of minisign public keys: ["RW..."])");
+    for (const auto& entry : *list) {
+      const auto text = entry.value_exact<std::string>();
+      auto read = minisign::read_public_key(text.value_or(""), "it");
+      if (!text || !read) return wrong(key, entry, R"(a list of minisign public keys: each is the line that begins with RW in a .pub file)");
+      out.push_back(std::move(*read));
+    }
+  }
   void known(std::string_view key) { seen_.emplace(key); }
   void require(std::string_view key, bool present) {
     if (!present && !error_)
@@ -101,6 +113,7 @@ Result<SiteConfig> load_config(const std::string& path) {
   reader.text("shared_home", site.shared_home);
   reader.choice("edition", site.edition, {"data-center", "single-node"});
   reader.text("catalogue", site.catalogue);
+  reader.keys("trusted_keys", site.trusted_keys);
   reader.text("haproxy_socket", site.haproxy_socket);
   reader.text("haproxy_backend", site.haproxy_backend);
   reader.choice("log_level", site.log_level, {"debug", "info", "warning", "error"});

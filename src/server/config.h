@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/minisign.h"
 
 namespace afloat::server {
 
@@ -31,6 +32,7 @@ struct SiteConfig {
   std::string shared_home;
   std::string edition = "data-center";  ///< data-center: may cluster; single-node: may not
   std::string catalogue;         ///< folder of release bundles
+  std::vector<minisign::PublicKey> trusted_keys;  ///< with at least one, bundles must be signed by one of them
   std::string haproxy_socket;    ///< runtime API; "" = none
   std::string haproxy_backend = "wiki";
   std::string log_level = "info";

@@ -49,6 +49,7 @@ class HandsOn {
                  "1",
                  "--seconds-after",
                  "1"};
+    if (!bundles().key.empty()) demo.argv.insert(demo.argv.end(), {"--trusted-key", bundles().key});
     demo.log = folder_.path() + "/screen";
     auto started = local::Process::start(demo);
     if (started)

@@ -12,6 +12,7 @@
 
 #include "base/hash.h"
 #include "base/json_fields.h"
+#include "base/minisign.h"
 
 namespace afloat::test {
 namespace {
@@ -129,9 +130,18 @@ boost::json::object HttpClient::get_json(const std::string& path) {
   return {};
 }
 
+namespace {
+std::string signing_key() {
+  const auto file = environment("AFLOAT_TEST_KEY");
+  if (file.empty()) return {};
+  auto key = minisign::read_public_key(or_throw(local::read_file(file)), file);
+  return minisign::public_key_text(or_throw(std::move(key)));
+}
+}  // namespace
+
 const Bundles& bundles() {
   static const Bundles found{environment("AFLOAT_PROGRAM"), environment("AFLOAT_TEST_CATALOGUE"),
-                             environment("AFLOAT_TEST_FROM"), environment("AFLOAT_TEST_TO")};
+                             environment("AFLOAT_TEST_FROM"), environment("AFLOAT_TEST_TO"), signing_key()};
   return found;
 }
 
@@ -147,6 +157,7 @@ SiteFixture::SiteFixture(SiteSetup setup) {
   options.nodes = setup.nodes;
   options.fsync = false;
   options.conductor = setup.conductor;
+  if (!bundles().key.empty()) options.trusted_keys = {bundles().key};
   options.settings = setup.settings;
   options.env = setup.env;
   if (!setup.own_postgres) {

@@ -67,6 +67,7 @@ struct Bundles {
   std::string program;    ///< the afloat of this tree (AFLOAT_PROGRAM)
   std::string catalogue;  ///< AFLOAT_TEST_CATALOGUE
   std::string from, to;   ///< AFLOAT_TEST_FROM, AFLOAT_TEST_TO
+  std::string key;        ///< public key that signed them (AFLOAT_TEST_KEY names its file); "" = not signed
   bool there() const { return !program.empty() && !catalogue.empty(); }
 };
 const Bundles& bundles();

@@ -15,6 +15,7 @@
 #include "server/auth.h"
 #include "store/cluster_store.h"
 #include "store/run_store.h"
+#include "version/bundle_signature.h"
 #include "version/manifest.h"
 #include "version/version.h"
 
@@ -203,17 +204,27 @@ class Runs : public std::enable_shared_from_this<Runs> {
   }
 
   Task<void> read_manifest(std::string to, rollout::Observation* seen) {
-    const auto path = std::filesystem::path(context_.config.catalogue) / to / "manifest.json";
+    const auto folder = std::filesystem::path(context_.config.catalogue) / to;
     std::string text;
+    std::optional<std::string> signature;
     if (context_.config.catalogue.empty()) co_return Result<void>{};
-    auto done = co_await context_.offload([&text, &path] {
-      std::ifstream file(path, std::ios::binary);
+    auto done = co_await context_.offload([&text, &signature, &folder] {
+      std::ifstream file(folder / "manifest.json", std::ios::binary);
       text.assign(std::istreambuf_iterator<char>(file), {});
+      if (std::ifstream beside(folder / version::signature_file, std::ios::binary); beside)
+        signature.emplace(std::istreambuf_iterator<char>(beside), std::istreambuf_iterator<char>());
     });
     if (!done) co_return std::unexpected(done.error());
     const auto manifest = version::parse_manifest(text);
     seen->in_catalogue = manifest.has_value();
-    if (manifest) seen->target_rolls = manifest->rolling;
+    if (!manifest) co_return Result<void>{};
+    seen->target_rolls = manifest->rolling;
+    const auto& keys = context_.config.trusted_keys;
+    seen->bundle = rollout::BundleView{.keys = !keys.empty()};
+    if (keys.empty()) co_return Result<void>{};
+    const auto key = version::check_signature({folder.string(), text, *manifest, std::move(signature)}, keys);
+    (key ? seen->bundle->signed_by : seen->bundle->problem) =
+        key ? minisign::shown_id(key->id) : key.error().message();
     co_return Result<void>{};
   }
 
