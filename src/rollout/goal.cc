@@ -29,6 +29,11 @@ GoalView nobody_answers(const Observation& seen, std::string_view what) {
   return waiting(seen.faults.empty() ? fmt::format("{} is not known yet", what) : join(seen.faults, "; "));
 }
 
+/// The run's upgrade mode has ended. Somebody may have begun the next upgrade by now: that is not ours to wait for.
+bool over(const cluster::ClusterState& state, const Run& run) {
+  return state.mode == Mode::off || state.run_id != run.id;
+}
+
 GoalView look_distribute(const Run& run, const Observation& seen) {
   std::vector<std::string> without;
   for (const auto& host : seen.hosts) {
@@ -112,7 +117,7 @@ GoalView look_balance(const StepRecord& step, const Observation& seen) {
 GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const StepRecord& step,
                      const Observation& seen) {
   const auto& state = *snapshot.state;
-  if (state.mode == Mode::off && state.cluster_build >= run.to_build)
+  if (over(state, run) && state.cluster_build >= run.to_build)
     return reached(fmt::format("cluster version {}", state.cluster_version));
   std::string running = "nodes finish it by themselves";
   for (const auto& task : snapshot.tasks) {
@@ -127,7 +132,7 @@ GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const St
 
 GoalView look_verify(const Run& run, const cluster::Snapshot& snapshot, const Observation& seen) {
   const auto& state = *snapshot.state;
-  if (state.mode == Mode::on && (!run.back || state.run_id == run.id)) return waiting("upgrade mode is still on");
+  if (!over(state, run)) return waiting("upgrade mode is still on");
   if (state.cluster_build != run.goal_build())
     return waiting(fmt::format("the cluster version is {}, expected {}", state.cluster_version, run.goal_version()));
   for (const auto& member : snapshot.members) {
@@ -169,11 +174,11 @@ GoalView look_site(const Run& run, const StepRecord& step, const Observation& se
     case StepKind::expand:
       return state.expand_done ? reached("done") : waiting("the new release prepares the database");
     case StepKind::finalize:
-      if (state.finalize_requested_ms || (state.mode == Mode::off && state.cluster_build >= run.to_build))
+      if (state.finalize_requested_ms || (over(state, run) && state.cluster_build >= run.to_build))
         return reached("approved");
       return waiting("not approved yet");
     case StepKind::mode_off:
-      if (state.mode == Mode::off || state.run_id != run.id) return reached("off");
+      if (over(state, run)) return reached("off");
       return waiting("upgrade mode is still on");
     case StepKind::await_stable:
       return look_stable(run, *seen.cluster, step, seen);

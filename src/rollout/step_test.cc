@@ -101,6 +101,19 @@ TEST(RolloutStep, ARunThatIsCancelledBeforeItsFirstStepEnds) {
   world.expect_whole_on("1.0.0");
 }
 
+TEST(RolloutStep, TheNextUpgradeBegunByHandDoesNotHoldUpTheEndOfThisOne) {
+  World world;
+  // At once, before the conductor has looked again.
+  world.before_each = [](World& w) {
+    if (!w.state.finalize_requested_ms || w.state.mode == Mode::on) return;
+    w.state.mode = Mode::on;
+    w.state.run_id.reset();
+    w.state.finalize_requested_ms.reset();
+  };
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+}
+
 TEST(RolloutStep, ANewReleaseThatDoesNotStartPausesAndCancelReplacesItAtOnce) {
   World world;
   world.broken_version = "1.1.0";
