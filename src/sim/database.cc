@@ -152,7 +152,9 @@ Result<void> Database::apply(Command command, const std::string& actor, std::opt
       break;
     case Command::cancel:
       for (auto& [id, task] : tasks_) {
-        if (task.record.kind != TaskKind::backfill || task.record.state == TaskState::pending) continue;
+        if (task.record.kind != TaskKind::backfill || task.record.state == TaskState::pending ||
+            task.record.build <= state.original_build)
+          continue;
         task.record.state = TaskState::recheck;
         task.record.attempts = 0;
         task.record.total = 0;
@@ -246,6 +248,7 @@ Result<Database::Claimed> Database::claim(const std::string& task, const std::st
   ++row.token;
   ++record.attempts;
   record.runner = runner;
+  if (record.kind == TaskKind::backfill) record.total = record.done + rows_without_new_form();
   row.lease_until = engine_.now() + lease_time;
   changed(fmt::format("{} is claimed by {}, attempt {}", task, runner, record.attempts));
   return Claimed{row.token, record.checkpoint};

@@ -77,7 +77,7 @@ class NodeProcess : public Actor {
   Micros lease_valid_until_ = 0, drain_began_ = 0;
   cluster::ClusterState seen_;
   std::int64_t epoch_seen_ = 0;
-  int gates_ = 1, cluster_build_ = 0;
+  int gates_ = 0, cluster_build_ = 0;
   std::multiset<int> gates_in_flight_;
   std::map<int, std::int64_t> cache_;
   std::int64_t change_seen_ = 0;

@@ -167,9 +167,9 @@ void NodeProcess::backfill_batch(const std::string& task, int token, TaskState a
               if (database.rows_without_new_form() > 0) return {};
               return database.finish_task(task, token, as);
             },
-            time_limit, [this, task](Result<void>) {
+            time_limit, [this, task, as](Result<void>) {
               tokens_.erase(task);
-              step_done(10 * ms);
+              step_done(as == TaskState::done ? 10 * ms : second);
             });
       });
 }

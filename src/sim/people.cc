@@ -87,7 +87,7 @@ void Scenario::command(cluster::Command command) {
   const bool late = command != cluster::Command::start && engine_.chance.one_in(3);
   const auto run = late ? std::optional<std::int64_t>(99) : std::nullopt;
   site_.ask_database<void>(
-      site_.people, [=](Database& database) { return database.apply(command, "people", new_build, run); }, patience,
+      site_.people, [=](Database& database) { return database.apply(command, "people", std::nullopt, run); }, patience,
       [](Result<void>) {});
 }
 
