@@ -99,6 +99,34 @@ Result<std::optional<std::int64_t>> optional_int(const json::object& o, std::str
   return wrong_type(field, "a whole number", *value);
 }
 
+Result<std::optional<bool>> optional_bool(const json::object& o, std::string_view field) {
+  const auto* value = find(o, field);
+  if (!value) return std::nullopt;
+  if (const auto* flag = value->if_bool()) return *flag;
+  return wrong_type(field, "true or false", *value);
+}
+
+Result<std::optional<double>> optional_double(const json::object& o, std::string_view field) {
+  const auto* value = find(o, field);
+  if (!value) return std::nullopt;
+  if (value->is_number()) return value->to_number<double>();
+  return wrong_type(field, "a number", *value);
+}
+
+Result<const json::object*> optional_object(const json::object& o, std::string_view field) {
+  const auto* value = find(o, field);
+  if (!value) return nullptr;
+  if (const auto* object = value->if_object()) return object;
+  return wrong_type(field, "an object", *value);
+}
+
+Result<const json::array*> optional_array(const json::object& o, std::string_view field) {
+  const auto* value = find(o, field);
+  if (!value) return nullptr;
+  if (const auto* array = value->if_array()) return array;
+  return wrong_type(field, "a list", *value);
+}
+
 Result<std::string> required_string(const json::object& o, std::string_view field) {
   auto value = optional_string(o, field);
   if (!value) return std::unexpected(value.error());

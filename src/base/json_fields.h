@@ -20,6 +20,11 @@ Result<std::optional<std::string>> optional_string(const boost::json::object& o,
 Result<std::optional<std::int64_t>> optional_int(const boost::json::object& o, std::string_view field);
 Result<std::string> required_string(const boost::json::object& o, std::string_view field);
 Result<std::int64_t> required_int(const boost::json::object& o, std::string_view field);
+Result<std::optional<bool>> optional_bool(const boost::json::object& o, std::string_view field);
+Result<std::optional<double>> optional_double(const boost::json::object& o, std::string_view field);
+/// nullptr when absent or null.
+Result<const boost::json::object*> optional_object(const boost::json::object& o, std::string_view field);
+Result<const boost::json::array*> optional_array(const boost::json::object& o, std::string_view field);
 
 /// Lenient reads for documents that we wrote ourselves: `fallback` when absent or of another type.
 std::string string_or(const boost::json::object& o, std::string_view field, std::string_view fallback = {});

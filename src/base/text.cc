@@ -186,32 +186,88 @@ std::string to_base64(std::string_view bytes) {
   return out;
 }
 
+namespace {
+
+// Length of the well-formed character at `i`, 0 where there is none (or a NUL, which PostgreSQL's text cannot hold).
+std::size_t character_at(std::string_view text, std::size_t i);
+
+}  // namespace
+
 bool is_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
-    const auto first = static_cast<unsigned char>(text[i]);
-    if (first == 0) return false;  // PostgreSQL's text cannot hold it
-    if (first < 0x80) {
-      ++i;
-      continue;
-    }
-    const int more = first >= 0xC2 && first <= 0xDF   ? 1
-                     : (first & 0xF0) == 0xE0         ? 2
-                     : first >= 0xF0 && first <= 0xF4 ? 3
-                                                      : 0;
-    if (more == 0 || i + more >= text.size()) return false;
-    char32_t point = first & (0x3F >> more);
-    for (int k = 1; k <= more; ++k) {
-      const auto next = static_cast<unsigned char>(text[i + k]);
-      if ((next & 0xC0) != 0x80) return false;
-      point = (point << 6) | (next & 0x3F);
-    }
-    // Overlong forms, surrogates, beyond Unicode: each would let two byte strings mean one text.
-    constexpr std::array<char32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
-    if (point < smallest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF)) return false;
-    i += more + 1;
+    const auto length = character_at(text, i);
+    if (length == 0) return false;
+    i += length;
   }
   return true;
 }
+
+std::string as_utf8(std::string_view text) {
+  std::string out;
+  out.reserve(text.size());
+  for (std::size_t i = 0; i < text.size();) {
+    const auto length = character_at(text, i);
+    if (length == 0)
+      out += "\xEF\xBF\xBD";
+    else
+      out += text.substr(i, length);
+    i += std::max<std::size_t>(1, length);
+  }
+  return out;
+}
+
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known) {
+  // Edit distance in which two letters exchanged are one slip. More than a third of the letters wrong is another word.
+  const auto distance = [](std::string_view a, std::string_view b) {
+    std::vector<std::vector<std::size_t>> rows(a.size() + 1, std::vector<std::size_t>(b.size() + 1));
+    for (std::size_t i = 0; i <= a.size(); ++i)
+      for (std::size_t j = 0; j <= b.size(); ++j) {
+        if (i == 0 || j == 0) {
+          rows[i][j] = i + j;
+          continue;
+        }
+        rows[i][j] = std::min({rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
+        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+          rows[i][j] = std::min(rows[i][j], rows[i - 2][j - 2] + 1);
+      }
+    return rows[a.size()][b.size()];
+  };
+  std::string best;
+  if (word.size() > 100) return best;
+  std::size_t best_distance = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const auto& candidate : known) {
+    const auto found = distance(word, candidate);
+    if (found >= best_distance) continue;
+    best_distance = found;
+    best = candidate;
+  }
+  return best;
+}
+
+namespace {
+
+std::size_t character_at(std::string_view text, std::size_t i) {
+  const auto first = static_cast<unsigned char>(text[i]);
+  if (first == 0) return 0;
+  if (first < 0x80) return 1;
+  const int more = first >= 0xC2 && first <= 0xDF   ? 1
+                   : (first & 0xF0) == 0xE0         ? 2
+                   : first >= 0xF0 && first <= 0xF4 ? 3
+                                                    : 0;
+  if (more == 0 || i + more >= text.size()) return 0;
+  char32_t point = first & (0x3F >> more);
+  for (int k = 1; k <= more; ++k) {
+    const auto next = static_cast<unsigned char>(text[i + k]);
+    if ((next & 0xC0) != 0x80) return 0;
+    point = (point << 6) | (next & 0x3F);
+  }
+  // Overlong forms, surrogates, beyond Unicode: each would let two byte strings mean one text.
+  constexpr std::array<char32_t, 4> smallest = {0, 0x80, 0x800, 0x10000};
+  if (point < smallest[more] || point > 0x10FFFF || (point >= 0xD800 && point <= 0xDFFF)) return 0;
+  return more + 1;
+}
+
+}  // namespace
 
 std::string human_bytes(std::uint64_t bytes) {
   if (bytes < 1000) return fmt::format("{} {}", bytes, bytes == 1 ? "byte" : "bytes");

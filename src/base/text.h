@@ -30,8 +30,13 @@ std::optional<std::string> from_base64(std::string_view text);
 std::string to_base64(std::string_view bytes);
 /// True when `text` is well-formed UTF-8 without NUL.
 bool is_utf8(std::string_view text);
+/// The text with every byte that is not well-formed UTF-8, and every NUL, replaced by U+FFFD: for what
+/// came from outside and is shown in an answer or a log.
+std::string as_utf8(std::string_view text);
 /// "12.3 MB", "840 bytes"; decimal units.
 std::string human_bytes(std::uint64_t bytes);
+/// Of `known` the word that somebody who typed `word` most likely meant: a few letters apart, else "".
+std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 /// Milliseconds since 1970 as "2026-11-23T23:47:55.123Z".
 std::string iso_time(std::int64_t unix_ms);
 

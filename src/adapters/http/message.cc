@@ -94,8 +94,12 @@ int status_of(ErrorKind kind) {
 
 Response error_response(const Error& error) {
   // AF001: this build was shut out of writing; nothing was done, and another node can do it.
-  const int status = error.code() == "AF001" ? 503 : status_of(error.kind());
-  boost::json::object body{{"statusCode", status}, {"message", error.message()}};
+  return error_response(error, error.code() == "AF001" ? 503 : status_of(error.kind()));
+}
+
+Response error_response(const Error& error, int status) {
+  // A message may quote what the client sent, and JSON is UTF-8.
+  boost::json::object body{{"statusCode", status}, {"message", as_utf8(error.message())}};
   if (!error.code().empty()) body["code"] = error.code();
   body["data"] = boost::json::object{{"errors", boost::json::array{}}};
   Response response = json_response(status, boost::json::serialize(body));

@@ -74,6 +74,8 @@ Response redirect(std::string location, int status = 303);
 /// permission_denied 403, not_found 404, conflict and failed_precondition 409, resource_exhausted 413,
 /// unavailable 503 with Retry-After: 1, deadline_exceeded -> drop_connection, others 500.
 Response error_response(const Error& error);
+/// The same with a status that no kind stands for (408, 431, ...).
+Response error_response(const Error& error, int status);
 int status_of(ErrorKind kind);
 
 using Handler = std::function<Async<Response>(Request)>;

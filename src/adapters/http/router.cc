@@ -15,6 +15,14 @@ std::vector<std::string> segments_of(std::string_view path) {
   return out;
 }
 
+// A parameter that can't be read must not count as one that was not sent: without its filter a list is another list.
+bool query_is_text(std::string_view target) {
+  const auto mark = target.find('?');
+  if (mark == std::string_view::npos) return true;
+  const auto decoded = url_decode(target.substr(mark + 1), true);
+  return decoded && is_utf8(*decoded);
+}
+
 bool is_capture(std::string_view segment) { return segment.starts_with('{'); }
 bool takes_rest(std::string_view segment) { return segment.ends_with("*}"); }
 
@@ -31,8 +39,11 @@ Async<Response> Router::route(Request request) const {
   for (const auto& segment : raw) {
     auto decoded = url_decode(segment, false);
     if (!decoded) co_return error_response(Error(ErrorKind::invalid_argument, "The address has a broken % escape."));
+    if (!is_utf8(*decoded)) co_return error_response(Error(ErrorKind::invalid_argument, "The address is not UTF-8 text; encode it as UTF-8, then with % escapes."));
     path.push_back(std::move(*decoded));
   }
+  if (!query_is_text(request.target))
+    co_return error_response(Error(ErrorKind::invalid_argument, "The address's query is not UTF-8 text with whole % escapes; correct it."));
   const Route* best = nullptr;
   std::size_t best_literals = 0;
   std::vector<std::string> allowed;
@@ -58,11 +69,13 @@ Async<Response> Router::route(Request request) const {
   }
   if (best == nullptr && !allowed.empty()) {
     Response response = json_response(405, R"({"statusCode":405,"message":"This address does not take that method; see the Allow header."})");
+    std::ranges::sort(allowed);
+    allowed.erase(std::unique(allowed.begin(), allowed.end()), allowed.end());
     response.headers.set("Allow", join(allowed, ", "));
     co_return response;
   }
   if (best == nullptr)
-    co_return error_response(Error(ErrorKind::not_found, "There is nothing at " + request.path + "."));
+    co_return error_response(Error(ErrorKind::not_found, "There is nothing at " + request.path.substr(0, 300) + "."));
   for (std::size_t i = 0; i < best->segments.size(); ++i) {
     const std::string& segment = best->segments[i];
     if (!is_capture(segment)) continue;

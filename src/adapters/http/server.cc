@@ -10,6 +10,7 @@
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
@@ -54,6 +55,7 @@ struct Server::State : std::enable_shared_from_this<Server::State> {
   mutable std::mutex names_mutex;
   std::map<std::uint64_t, std::pair<std::string, SteadyTime>> names;
   std::uint64_t next_request = 0;
+  SteadyTime tell_accept_error_at{};
 
   template <class Acceptor>
   static Async<void> accept(std::shared_ptr<State> self, Acceptor* acceptor);
@@ -85,6 +87,45 @@ Request request_from(const bhttp::request<bhttp::string_body>& message, std::str
   request.remote = std::move(remote);
   return request;
 }
+
+// Bytes that are no HTTP, as opposed to a connection that broke.
+bool not_http(boost::system::error_code error) {
+  return error.category() == make_error_code(bhttp::error::bad_method).category() &&
+         error != bhttp::error::end_of_stream && error != bhttp::error::partial_message;
+}
+
+// Ends a read that takes too long without closing the connection, as the stream's own timeout does: the client
+// shall hear why. `late()` tells whether it did.
+class ReadLimit {
+ public:
+  ReadLimit(asio::io_context& context, std::shared_ptr<Stream> stream)
+      : timer_(context), state_(std::make_shared<State>()), stream_(std::move(stream)) {}
+  void begin(milliseconds time) {
+    state_->late = false;
+    stream_->expires_never();
+    timer_.expires_after(time);
+    timer_.async_wait([state = state_, stream = stream_, turn = ++state_->turn](boost::system::error_code error) {
+      // It may have run out in the moment in which the read ended; then it is another read's turn.
+      if (error || state->turn != turn) return;
+      state->late = true;
+      stream->cancel();
+    });
+  }
+  void end() {
+    ++state_->turn;
+    timer_.cancel();
+  }
+  bool late() const { return state_->late; }
+
+ private:
+  struct State {
+    std::uint64_t turn = 0;
+    bool late = false;
+  };
+  asio::steady_timer timer_;
+  std::shared_ptr<State> state_;
+  std::shared_ptr<Stream> stream_;
+};
 
 class ChunkWriter final : public StreamWriter {
  public:
@@ -179,6 +220,7 @@ Async<bool> Server::State::answer(std::shared_ptr<Stream> stream, Request reques
 Async<void> Server::State::serve(std::shared_ptr<State> self, std::shared_ptr<Stream> stream, std::string remote) {
   ++self->connections;
   beast::flat_buffer buffer;
+  ReadLimit limit(self->context, stream);
   for (;;) {
     // Waits for the first byte apart from reading the header, so that an idle connection can be told from a slow one.
     if (buffer.size() == 0) {
@@ -193,16 +235,15 @@ Async<void> Server::State::serve(std::shared_ptr<State> self, std::shared_ptr<St
     bhttp::request_parser<bhttp::string_body> parser;
     parser.header_limit(static_cast<std::uint32_t>(self->limits.header_bytes));
     parser.body_limit(self->limits.body_bytes);
-    stream->expires_after(self->limits.header_timeout);
+    limit.begin(self->limits.header_timeout);
     auto [header_error, header_size] = co_await bhttp::async_read_header(*stream, buffer, parser, awaiting);
+    limit.end();
     int refused = 0;
     if (header_error) {
-      if (header_error == bhttp::error::header_limit) refused = 431;
+      if (limit.late()) refused = 408;
+      else if (header_error == bhttp::error::header_limit) refused = 431;
       else if (header_error == bhttp::error::body_limit) refused = 413;
-      else if (header_error == beast::error::timeout) refused = 408;
-      else if (header_error.category() == make_error_code(bhttp::error::bad_method).category() &&
-               header_error != bhttp::error::end_of_stream && header_error != bhttp::error::partial_message)
-        refused = 400;
+      else if (not_http(header_error)) refused = 400;
       else break;
     } else {
       if (beast::iequals(parser.get()[bhttp::field::expect], "100-continue")) {
@@ -210,10 +251,15 @@ Async<void> Server::State::serve(std::shared_ptr<State> self, std::shared_ptr<St
         auto [error, size] = co_await bhttp::async_write(*stream, go_on, awaiting);
         if (error) break;
       }
-      stream->expires_after(self->limits.body_timeout);
-      auto [body_error, body_size] = co_await bhttp::async_read(*stream, buffer, parser, awaiting);
-      if (body_error == bhttp::error::body_limit) refused = 413;
-      else if (body_error == beast::error::timeout) refused = 408;
+      boost::system::error_code body_error;
+      if (!parser.is_done()) {
+        limit.begin(self->limits.body_timeout);
+        std::tie(body_error, std::ignore) = co_await bhttp::async_read(*stream, buffer, parser, awaiting);
+        limit.end();
+      }
+      if (body_error && limit.late()) refused = 408;
+      else if (body_error == bhttp::error::body_limit) refused = 413;
+      else if (not_http(body_error)) refused = 400;
       else if (body_error) break;
     }
     if (refused != 0) {
@@ -222,7 +268,7 @@ Async<void> Server::State::serve(std::shared_ptr<State> self, std::shared_ptr<St
                                          human_bytes(self->limits.body_bytes))
           : refused == 431 ? "The request's header is too large."
           : refused == 408 ? "The request did not arrive in time."
-                           : "The request is not well-formed HTTP."));
+                           : "The request is not well-formed HTTP."), refused);
       bhttp::response<bhttp::string_body> message(static_cast<bhttp::status>(refused), 11);
       message.set(bhttp::field::content_type, "application/json");
       message.body() = *response.body;
@@ -255,6 +301,12 @@ Async<void> Server::State::accept(std::shared_ptr<State> self, Acceptor* accepto
     if (error == asio::error::operation_aborted || !acceptor->is_open()) co_return;
     if (error) {
       // Out of descriptors and the like: give others a moment instead of spinning.
+      if (self->limits.on_accept_error && steady_clock::now() >= self->tell_accept_error_at) {
+        self->tell_accept_error_at = steady_clock::now() + milliseconds(10'000);
+        self->limits.on_accept_error(fmt::format(
+            "Can't accept connections: {}. {} are open. If no file handle is left, raise the limit (ulimit -n, LimitNOFILE).",
+            error.message(), self->connections.load()));
+      }
       asio::steady_timer pause(self->context, milliseconds(20));
       co_await pause.async_wait(awaiting);
       continue;
@@ -280,6 +332,34 @@ Server::~Server() {
   close_idle();
 }
 
+namespace {
+
+std::unexpected<Error> port_error(const std::string& address, int port, const boost::system::error_code& error) {
+  const bool taken = error.value() == EADDRINUSE;
+  return fail(ErrorKind::failed_precondition,
+              fmt::format("Can't listen on {}:{}: {}. {}", address, port, error.message(),
+                          taken ? "Another program uses this port: stop it (`ss -ltnp` names it), or give the node another port in the site's configuration."
+                          : error.value() == EACCES ? "Ports below 1024 are for root: give the node a higher one."
+                          : error.value() == EADDRNOTAVAIL ? "This machine does not have that address: correct `address` in the site's configuration."
+                                : "Give the node another address or port in the site's configuration."));
+}
+
+}  // namespace
+
+Result<void> check_port_free(const std::string& address, int port) {
+  boost::system::error_code error;
+  const auto ip = asio::ip::make_address(address, error);
+  if (error) return fail(ErrorKind::invalid_argument, fmt::format("'{}' is not an IP address.", address));
+  const asio::ip::tcp::endpoint endpoint(ip, static_cast<unsigned short>(port));
+  asio::io_context context;
+  asio::ip::tcp::acceptor probe(context);
+  probe.open(endpoint.protocol(), error);
+  if (!error) probe.set_option(asio::socket_base::reuse_address(true), error);
+  if (!error) probe.bind(endpoint, error);
+  if (error) return port_error(address, port, error);
+  return {};
+}
+
 Result<void> Server::listen_tcp(const std::string& address, int port) {
   boost::system::error_code error;
   const auto ip = asio::ip::make_address(address, error);
@@ -298,9 +378,7 @@ Result<void> Server::listen_tcp(const std::string& address, int port) {
   if (!error) acceptor.listen(1024, error);
   if (error) {
     state_->tcp.pop_back();
-    return fail(ErrorKind::failed_precondition,
-                fmt::format("Can't listen on {}:{}: {}. Another program may use this port; stop it, or give the node "
-                            "another port in the site's configuration.", address, port, error.message()));
+    return port_error(address, port, error);
   }
   spawn(state_->context.get_executor(), "the TCP acceptor",
         [state = state_, &acceptor] { return State::accept<TcpAcceptor>(state, &acceptor); });

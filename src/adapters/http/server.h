@@ -17,7 +17,14 @@ struct ServerLimits {
   std::chrono::milliseconds idle_timeout{75'000};    ///< keep-alive; must be above the balancer's
   std::chrono::milliseconds request_timeout{8'000};  ///< Request::deadline; body transfer not counted
   std::chrono::milliseconds body_timeout{60'000};
+  /// Told at most every ten seconds while connections can't be accepted, as when no file handle is left.
+  std::function<void(std::string message)> on_accept_error;
 };
+
+/// Whether nobody listens there. Asked once per process before its threads listen: they share the port
+/// (SO_REUSEPORT), and so would another process of the same user, without a word.
+/// Errors: failed_precondition (taken), invalid_argument (no IP address).
+Result<void> check_port_free(const std::string& address, int port);
 
 /// An HTTP/1.1 server on one io_context (one per thread, SO_REUSEPORT). TCP or unix socket.
 ///

@@ -39,14 +39,18 @@ Result<ContentInput> content_input(const http::Request& request) {
   auto title = optional_string(object, "title");
   if (!title) return std::unexpected(title.error());
   input.title = std::move(*title);
-  if (const auto* space = object_at(object, "space")) {
-    auto key = optional_string(*space, "key");
+  const auto space = optional_object(object, "space");
+  if (!space) return std::unexpected(space.error());
+  if (*space) {
+    auto key = optional_string(**space, "key");
     if (!key) return std::unexpected(key.error());
     input.space_key = std::move(*key);
   }
-  if (const auto* body = object_at(object, "body")) {
+  const auto body = optional_object(object, "body");
+  if (!body) return std::unexpected(body.error());
+  if (*body) {
     for (const auto* name : {"storage", "editor"}) {
-      const auto* form = object_at(*body, name);
+      const auto* form = object_at(**body, name);
       if (!form) continue;
       auto value = optional_string(*form, "value");
       if (!value) return std::unexpected(value.error());
@@ -56,18 +60,22 @@ Result<ContentInput> content_input(const http::Request& request) {
     if (!input.body)
       return fail(ErrorKind::invalid_argument, "The body has no storage.value; send the page in storage format.");
   }
-  if (const auto* ancestors = array_at(object, "ancestors"); ancestors && !ancestors->empty()) {
-    const auto* last = ancestors->back().if_object();
+  const auto ancestors = optional_array(object, "ancestors");
+  if (!ancestors) return std::unexpected(ancestors.error());
+  if (*ancestors && !(*ancestors)->empty()) {
+    const auto* last = (*ancestors)->back().if_object();
     auto id =
         last ? required_int(*last, "id") : fail(ErrorKind::invalid_argument, "An ancestor has no id; send {\"id\"}.");
     if (!id) return std::unexpected(id.error());
     input.parent_id = *id;
   }
-  if (const auto* version = object_at(object, "version")) {
-    auto number = optional_int(*version, "number");
+  const auto version = optional_object(object, "version");
+  if (!version) return std::unexpected(version.error());
+  if (*version) {
+    auto number = optional_int(**version, "number");
     if (!number) return std::unexpected(number.error());
     input.version = *number;
-    input.message = string_or(*version, "message");
+    input.message = string_or(**version, "message");
   }
   if (const auto* metadata = object_at(object, "metadata"))
     if (const auto* labels = array_at(*metadata, "labels")) {
