@@ -41,6 +41,7 @@ void log_line(std::string text) {
 Result<void> run_agent(const AgentOptions& options) {
   auto site = server::load_config(options.config);
   if (!site) return std::unexpected(site.error());
+  for (const auto& key : site->unknown_keys) log_line(key + " It is ignored here; a node refuses it.");
   const auto host = std::find_if(site->hosts.begin(), site->hosts.end(),
                                  [&](const auto& entry) { return entry.name == options.host; });
   if (host == site->hosts.end()) {

@@ -50,7 +50,7 @@ std::string this_holder() {
 Result<void> run_conductor(const ConductorOptions& options) {
   auto site = server::load_config(options.config);
   if (!site) return std::unexpected(site.error());
-  for (const auto& warning : site->warnings) log_line("warning", warning);
+  for (const auto& key : site->unknown_keys) log_line("warning", key + " It is ignored here; a node refuses it.");
   if (site->haproxy_socket.empty())
     return fail(
         ErrorKind::failed_precondition,

@@ -16,6 +16,8 @@
 #include "cli/run_task.h"
 #include "local/process.h"
 #include "server/node.h"
+#include "server/start_checks.h"
+#include "server/templates.h"
 #include "store/upgrade_task.h"
 #include "version/version.h"
 
@@ -74,8 +76,8 @@ int serve(const std::string& config_path, const std::string& name) {
   options.digest = bundle_digest();
   options.admin_password = environment("AFLOAT_ADMIN_PASSWORD");
   options.started_at_ms = process_started_ms();
-  if (options.web.empty()) {
-    fmt::print(stderr, "afloat: can't find the web files: neither ../share/web beside the program nor AFLOAT_WEB has them. Install the whole bundle.\n");
+  if (auto web = server::check_web(options.web); !web) {
+    fmt::print(stderr, "afloat: {}\n", web.error().message());
     return 1;
   }
   return server::run_node(*site, *node, std::move(options));
@@ -114,6 +116,34 @@ int expand_command(const std::string& config_path, const std::string& name) {
   return 0;
 }
 
+Task<server::DatabaseView> look(boost::asio::io_context& context, boost::asio::thread_pool& pool, std::string connection) {
+  postgres::Options options;
+  options.connection = std::move(connection);
+  options.application_name = fmt::format("afloat-selfcheck/{}", version::this_build());
+  options.build = version::this_build();
+  auto database = postgres::make_database(context, pool, options);
+  co_return co_await server::look_at_database(*database, std::chrono::steady_clock::now() + std::chrono::seconds(10));
+}
+
+// What would keep this program from serving as that node, found without serving: it changes nothing.
+Result<void> selfcheck(const std::string& config_path, const std::string& name) {
+  auto site = server::load_config(config_path);
+  if (!site) return std::unexpected(site.error());
+  auto node = server::node_config(*site, name);
+  if (!node) return std::unexpected(node.error());
+  // Told even while upgrade mode is on: once it is off, the node would not start again with such a file.
+  if (auto judged = server::judge_unknown_keys(*site, false); !judged) return judged;
+  const auto web = web_folder();
+  if (auto there = server::check_web(web); !there) return there;
+  if (auto templates = server::Templates::load(web + "/templates"); !templates) return std::unexpected(templates.error());
+  if (auto folders = server::check_folders(*site, *node); !folders) return folders;
+  boost::asio::thread_pool pool(1);
+  auto view = run_task<server::DatabaseView>([&](boost::asio::io_context& context) { return look(context, pool, site->database); });
+  pool.join();
+  if (!view) return std::unexpected(view.error());
+  return server::check_shared_home(*site, *view);
+}
+
 struct Choice {
   std::string config = "site.toml";
   std::string node;
@@ -126,7 +156,23 @@ void add_serve_command(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("serve", "Run one node of the site until it is stopped.");
   command->add_option("--config", choice->config, "The site's configuration")->capture_default_str();
   command->add_option("--node", choice->node, "Which [[node]] of it this is")->required();
+  command->footer("Example: afloat serve --config site.toml --node node1\n\n"
+                  "Exit codes: 0 stopped, 1 error, 78 refused by the cluster (don't start it again as it is).");
   command->callback([choice, &exit_code] { exit_code = serve(choice->config, choice->node); });
+
+  auto checked = std::make_shared<Choice>();
+  auto* check = app.add_subcommand("selfcheck", "Tell whether this program could serve as a node here; changes nothing.");
+  check->add_option("--config", checked->config, "The site's configuration")->capture_default_str();
+  check->add_option("--node", checked->node, "Which [[node]] of it this would be")->required();
+  check->footer("Asked for: configuration, web files, folders, database. An upgrade runs it with the new release on every\n"
+                "host before the first node stops.\nExit codes: 0 it can, 4 it can't, 75 the database does not answer now.\n\nExample: afloat selfcheck --config site.toml --node node1");
+  check->callback([checked, &exit_code] {
+    auto good = selfcheck(checked->config, checked->node);
+    if (!good) fmt::print(stderr, "afloat: {}\n", good.error().message());
+    if (good) fmt::print("Afloat {} can serve as {} here.\n", version::stamp().version, checked->node);
+    const bool may_pass = !good && good.error().kind() == ErrorKind::unavailable && good.error().code() != postgres::refused_code;
+    exit_code = good ? 0 : may_pass ? 75 : 4;
+  });
 }
 
 void add_expand_command(CLI::App& upgrade, int& exit_code) {

@@ -1,20 +1,35 @@
 #include "server/config.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include <fstream>
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <cstring>
+#include <map>
 #include <set>
 #include <sstream>
 #include <toml++/toml.h>
 
 #include "base/hash.h"
 #include "base/text.h"
+#include "version/version.h"
 
 namespace afloat::server {
 
 namespace {
 
-// Reads the keys of one table: what is read is known, and what is left over is a warning.
+std::string shown(const toml::node& node) {
+  std::ostringstream text;
+  text << toml::node_view<const toml::node>(node);
+  // A value may be a secret: a connection string with its password is not repeated in a log.
+  return text.str().size() > 40 ? "" : fmt::format(", not {}", text.str());
+}
+
+// Reads the keys of one table: what is read is known, and what is left over is listed.
 class Reader {
  public:
   Reader(const toml::table& table, std::string where, const std::string& file)
@@ -31,7 +46,7 @@ class Reader {
     if (const auto* node = find(key)) {
       auto value = node->value_exact<std::int64_t>();
       if (value && *value >= low && *value <= high) out = static_cast<Number>(*value);
-      else wrong(key, *node, fmt::format("a whole number from {} to {}", low, high));
+      else wrong(key, *node, fmt::format("a whole number from {} to {}{}", low, high, shown(*node)));
     }
   }
   void choice(std::string_view key, std::string& out, std::initializer_list<std::string_view> allowed) {
@@ -41,7 +56,28 @@ class Reader {
     const auto* node = table_.get(key);
     std::string list;
     for (auto option : allowed) list += fmt::format("{}\"{}\"", list.empty() ? "" : ", ", option);
-    if (node) wrong(key, *node, "one of " + list);
+    if (node) wrong(key, *node, fmt::format("one of {}{}", list, shown(*node)));
+  }
+  /// A value that has the right type and can't be used all the same.
+  void check(std::string_view key, bool good, std::string_view allowed) {
+    const auto* node = table_.get(key);
+    if (!good && node) wrong(key, *node, fmt::format("{}{}", allowed, shown(*node)));
+  }
+  /// [[name]] tables; none where the key is absent.
+  std::vector<const toml::table*> tables(std::string_view key) {
+    std::vector<const toml::table*> found;
+    const auto* node = find(key);
+    if (node == nullptr) return found;
+    const auto* array = node->as_array();
+    if (array == nullptr) {
+      wrong(key, *node, fmt::format("a list of tables: each begins with a line [[{}]]", key));
+      return found;
+    }
+    for (const auto& entry : *array) {
+      if (const auto* table = entry.as_table()) found.push_back(table);
+      else wrong(key, entry, fmt::format("a list of tables: each begins with a line [[{}]]", key));
+    }
+    return found;
   }
   void keys(std::string_view key, std::vector<minisign::PublicKey>& out) {
     const auto* node = find(key);
@@ -55,31 +91,49 @@ class Reader {
       out.push_back(std::move(*read));
     }
   }
-  void known(std::string_view key) { seen_.emplace(key); }
   void require(std::string_view key, bool present) {
-    if (!present && !error_)
-      error_ = Error(ErrorKind::invalid_argument,
-                     fmt::format("{}: the key '{}'{} is missing; add it.", file_, key, where_.empty() ? "" : " in " + where_));
+    if (present || error_) return;
+    if (const auto* node = table_.get(key)) return wrong(key, *node, "there and not empty");
+    error_ = Error(ErrorKind::invalid_argument,
+                   fmt::format("{}{}: the key '{}'{} is missing; add it.", file_,
+                               where_.empty() ? "" : fmt::format(" line {}", table_.source().begin.line), key, in()));
   }
-  Result<void> finish(std::vector<std::string>& warnings) {
+  /// `taken` has the values seen so far with their lines; a second one is an error that names both.
+  template <class Key>
+  void unique(std::string_view key, const Key& value, std::map<Key, std::uint32_t>& taken, std::string_view because) {
+    const auto* node = table_.get(key);
+    if (node == nullptr || error_) return;
+    const auto line = node->source().begin.line;
+    const auto [at, fresh] = taken.emplace(value, line);
+    if (!fresh)
+      error_ = Error(ErrorKind::invalid_argument,
+                     fmt::format("{} line {}: '{}'{} is {} as in line {} already: {}.", file_, line, key, in(), value,
+                                 at->second, because));
+  }
+  Result<void> finish(std::vector<std::string>& unknown) {
     if (error_) return std::unexpected(*error_);
+    const std::vector<std::string> known(seen_.begin(), seen_.end());
     for (const auto& [key, node] : table_) {
       if (seen_.contains(std::string(key.str()))) continue;
-      warnings.push_back(fmt::format("{} line {}: this version does not know the key '{}'{}; it is ignored.", file_,
-                                     node.source().begin.line, key.str(), where_.empty() ? "" : " in " + where_));
+      const auto nearest = nearest_word(key.str(), known);
+      unknown.push_back(fmt::format("{} line {}: this version ({}) does not know the key '{}'{}{}", file_,
+                                    key.source().begin.line, version::stamp().version, key.str(), in(),
+                                    nearest.empty() ? fmt::format("; it knows: {}.", join(known, ", "))
+                                                    : fmt::format("; did you mean '{}'?", nearest)));
     }
     return {};
   }
 
  private:
+  std::string in() const { return where_.empty() ? "" : " in " + where_; }
   const toml::node* find(std::string_view key) {
     seen_.emplace(key);
     return table_.get(key);
   }
   void wrong(std::string_view key, const toml::node& node, std::string allowed) {
     if (error_) return;
-    error_ = Error(ErrorKind::invalid_argument, fmt::format("{} line {}: '{}'{} must be {}.", file_, node.source().begin.line,
-                                                            key, where_.empty() ? "" : " in " + where_, allowed));
+    error_ = Error(ErrorKind::invalid_argument,
+                   fmt::format("{} line {}: '{}'{} must be {}.", file_, node.source().begin.line, key, in(), allowed));
   }
   const toml::table& table_;
   std::string where_;
@@ -88,14 +142,44 @@ class Reader {
   std::optional<Error> error_;
 };
 
+bool is_address(const std::string& text) {
+  unsigned char bytes[16];
+  return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
+
+// Names stand in paths of the REST API, in folders and in the balancer's commands.
+bool is_name(const std::string& text) {
+  return !text.empty() && text.size() <= 63 && text != "." && text != ".." &&
+         std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_' || c == '.'; });
+}
+constexpr std::string_view name_rule = "made of 1 to 63 letters, digits, '-', '_' and '.'";
+
+Result<std::string> read_whole(const std::string& path) {
+  const auto unreadable = [&path](int code) {
+    return fail(ErrorKind::not_found,
+                fmt::format("Can't read the configuration {}: {}. {}", path, std::strerror(code),
+                            code == EACCES   ? "Give the user that runs this program the right to read it."
+                            : code == EISDIR ? "Name the file itself with --config FILE."
+                                             : "Name it with --config FILE."));
+  };
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return unreadable(errno);
+  std::string bytes;
+  char buffer[4096];
+  ssize_t count = 0;
+  while ((count = ::read(file, buffer, sizeof buffer)) > 0) bytes.append(buffer, static_cast<std::size_t>(count));
+  const int code = errno;
+  ::close(file);
+  if (count < 0) return unreadable(code);
+  return bytes;
+}
+
 }  // namespace
 
 Result<SiteConfig> load_config(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) return fail(ErrorKind::not_found, fmt::format("Can't read the configuration {}. Name it with --config FILE.", path));
-  std::stringstream bytes;
-  bytes << file.rdbuf();
-  const std::string content = bytes.str();
+  auto bytes = read_whole(path);
+  if (!bytes) return std::unexpected(bytes.error());
+  const std::string& content = *bytes;
   SiteConfig site;
   site.path = path;
   site.hash = sha256_hex(content);
@@ -104,7 +188,8 @@ Result<SiteConfig> load_config(const std::string& path) {
     root = toml::parse(content, path);
   } catch (const toml::parse_error& error) {
     return fail(ErrorKind::invalid_argument,
-                fmt::format("{} line {}: {}.", path, error.source().begin.line, error.description()));
+                fmt::format("{} line {}: this is not TOML: {}.", path, error.source().begin.line,
+                            replace_all(std::string(error.description()), "\n", "\\n")));
   }
   Reader reader(root, "", path);
   reader.text("site_name", site.site_name);
@@ -126,41 +211,54 @@ Result<SiteConfig> load_config(const std::string& path) {
   reader.number("write_connections", site.write_connections, 1, 200);
   reader.require("database", !site.database.empty());
   reader.require("shared_home", !site.shared_home.empty());
-  reader.known("node");
-  reader.known("host");
-  if (auto done = reader.finish(site.warnings); !done) return std::unexpected(done.error());
-  if (const auto* nodes = root["node"].as_array()) {
-    for (const auto& entry : *nodes) {
-      const auto* table = entry.as_table();
-      if (table == nullptr) continue;
-      NodeConfig node;
-      Reader part(*table, "[[node]]", path);
-      part.text("name", node.name);
-      part.text("host", node.host);
-      part.text("address", node.address);
-      part.number("port", node.port, 1, 65535);
-      part.text("data", node.data);
-      part.number("threads", node.threads, 1, 64);
-      part.require("name", !node.name.empty());
-      part.require("port", node.port != 0);
-      part.require("data", !node.data.empty());
-      if (auto done = part.finish(site.warnings); !done) return std::unexpected(done.error());
-      site.nodes.push_back(std::move(node));
-    }
+  reader.check("base_url", site.base_url.empty() || site.base_url.starts_with("http://") || site.base_url.starts_with("https://"),
+               "an address that begins with http:// or https://");
+  const auto nodes = reader.tables("node");
+  const auto hosts = reader.tables("host");
+  if (auto done = reader.finish(site.unknown_keys); !done) return std::unexpected(done.error());
+  std::map<std::string, std::uint32_t> host_names, node_names, data_folders;
+  std::map<std::string, std::map<int, std::uint32_t>> ports;
+  for (const auto* table : hosts) {
+    HostConfig host;
+    Reader part(*table, "[[host]]", path);
+    part.text("name", host.name);
+    part.text("socket", host.socket);
+    part.text("data", host.data);
+    part.require("name", !host.name.empty());
+    part.require("socket", !host.socket.empty());
+    part.require("data", !host.data.empty());
+    part.check("name", is_name(host.name), name_rule);
+    part.unique("name", host.name, host_names, "each host needs a name of its own");
+    if (auto done = part.finish(site.unknown_keys); !done) return std::unexpected(done.error());
+    site.hosts.push_back(std::move(host));
   }
-  if (const auto* hosts = root["host"].as_array()) {
-    for (const auto& entry : *hosts) {
-      const auto* table = entry.as_table();
-      if (table == nullptr) continue;
-      HostConfig host;
-      Reader part(*table, "[[host]]", path);
-      part.text("name", host.name);
-      part.text("socket", host.socket);
-      part.text("data", host.data);
-      part.require("name", !host.name.empty());
-      if (auto done = part.finish(site.warnings); !done) return std::unexpected(done.error());
-      site.hosts.push_back(std::move(host));
-    }
+  for (const auto* table : nodes) {
+    NodeConfig node;
+    Reader part(*table, "[[node]]", path);
+    part.text("name", node.name);
+    part.text("host", node.host);
+    part.text("address", node.address);
+    part.number("port", node.port, 1, 65535);
+    part.text("data", node.data);
+    part.number("threads", node.threads, 1, 64);
+    part.require("name", !node.name.empty());
+    part.require("port", node.port != 0);
+    part.require("data", !node.data.empty());
+    part.check("name", is_name(node.name), name_rule);
+    part.check("address", is_address(node.address), "an IP address");
+    part.unique("name", node.name, node_names, "two nodes can't share a name");
+    // Two hosts may each have a node on one port and in one folder; where no host is named, the address tells.
+    const auto place = node.host + " " + node.address;
+    part.unique("port", node.port, ports[place], "two nodes of one host can't listen on one port");
+    if (!host_names.empty() && !node.host.empty())
+      part.check("host", host_names.contains(node.host), "the name of a [[host]]");
+    if (auto done = part.finish(site.unknown_keys); !done) return std::unexpected(done.error());
+    auto folder = node.host + ":" + node.data;
+    if (!data_folders.emplace(folder, 0).second)
+      return fail(ErrorKind::invalid_argument,
+                  fmt::format("{} line {}: 'data' in [[node]] is the folder of another node of that host already: each "
+                              "node needs a folder of its own.", path, table->get("data")->source().begin.line));
+    site.nodes.push_back(std::move(node));
   }
   return site;
 }

@@ -10,7 +10,9 @@
 namespace afloat::server {
 
 /// site.toml: one file describes the whole site; a node finds its own part by --node NAME.
-/// An unknown key is reported as a warning (key, line); a wrong value names key, line and what is allowed.
+/// A wrong value is an error that names file, line, key and what is allowed. A key that this version does not
+/// know is not judged here but listed: a node refuses it (a slip would else go unnoticed), but not while upgrade
+/// mode is on, so that the old version starts with a file that was written for the new one.
 struct NodeConfig {
   std::string name;
   std::string host;       ///< agent's name
@@ -46,8 +48,9 @@ struct SiteConfig {
   std::vector<NodeConfig> nodes;
   std::vector<HostConfig> hosts;
   std::string hash;                  ///< SHA-256 of the file's bytes
-  std::vector<std::string> warnings;
+  std::vector<std::string> unknown_keys;  ///< one message for each: file, line, key, the nearest known one
 };
+/// Errors: not_found (can't be read), invalid_argument naming file, line, key and what is allowed.
 Result<SiteConfig> load_config(const std::string& path);
 /// Errors: not_found naming the nodes there are.
 Result<NodeConfig> node_config(const SiteConfig& site, std::string_view name);

@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <string>
 
+#include "server/findings.h"
+
 namespace afloat::server {
 
 /// Counters of one node, shared by its contexts; relaxed atomics. `text` is the Prometheus form.
@@ -25,6 +27,7 @@ class Metrics {
     return sum;
   }
   std::atomic<std::int64_t> cache_hits{0}, cache_misses{0};
+  Findings findings;
   std::string text(std::string_view node, std::string_view version, int in_flight, int streams, int connections,
                    int tasks_running, int active_users) const;
 

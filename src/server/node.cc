@@ -11,14 +11,17 @@
 #include <boost/asio/thread_pool.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <csignal>
+#include <thread>
 
 #include "adapters/files/blob_store.h"
+#include "adapters/http/server.h"
 #include "base/hash.h"
 #include "cluster/admission.h"
 #include "server/finalizer.h"
 #include "server/identity.h"
 #include "server/log.h"
 #include "server/shard.h"
+#include "server/start_checks.h"
 #include "store/cluster_store.h"
 #include "store/finalize_steps.h"
 #include "store/page_body.h"
@@ -35,6 +38,7 @@ using std::chrono::seconds;
 namespace {
 
 constexpr auto heartbeat_interval = milliseconds(1000);
+constexpr auto database_patience = seconds(60);  // a database that is restarted with the whole machine
 constexpr auto lease_margin = milliseconds(1000);  // the holder gives up earlier than the grantor
 
 // CLOCK_BOOTTIME goes on while the machine sleeps, so a node that wakes up knows that its lease is over.
@@ -135,6 +139,12 @@ class Node final : public NodeControl {
       co_await leave();
       co_return;
     }
+    if (stopping_ && state() != NodeState::ACTIVE) {
+      log(Level::info, "stopped_while_starting");
+      signals.cancel();
+      co_await leave();
+      co_return;
+    }
     log(Level::info, "active", {{"version", info_.version}, {"milliseconds", std::to_string(clock_.unix_ms() - options_.started_at_ms)}});
     spawn(io_.get_executor(), "the heartbeat", [this] { return beat(); });
     spawn(io_.get_executor(), "the finalizer", [this] { return finalize(); });
@@ -151,7 +161,7 @@ class Node final : public NodeControl {
 
   Task<void> start() {
     listener_ = std::make_unique<postgres::Listener>(io_, database_options_, "afloat_cluster", [this] { wake_.notify_all(); });
-    if (auto admitted = co_await be_admitted(); !admitted) co_return admitted;
+    if (auto admitted = co_await be_admitted(); !admitted || stopping_) co_return admitted;
     auto lease = co_await renew();
     if (!lease) co_return lease;
     if (!options_.admin_password.empty()) {
@@ -198,11 +208,28 @@ class Node final : public NodeControl {
     candidate.clustering_allowed = site_.edition == "data-center";
     candidate.started_at_ms = options_.started_at_ms;
     std::string told;
-    const auto patience = in(seconds(60));
+    const auto began = clock_.steady_now();
+    const auto patience = began + database_patience;
+    auto tell_again = began;
+    bool looked = false;
     while (!stopping_) {
-      auto decision = co_await cluster_->admit(candidate, in(seconds(30)));
-      if (!decision && decision.error().kind() == ErrorKind::unavailable && clock_.steady_now() < patience) {
-        if (told != decision.error().message()) log(Level::warning, "database_unavailable", {{"message", decision.error().message()}});
+      // Asked for before anything is done to the database.
+      Result<void> ready;
+      if (!looked) ready = co_await look_around();
+      looked = looked || ready.has_value();
+      auto decision = ready ? co_await cluster_->admit(candidate, in(seconds(30)))
+                            : Result<cluster::AdmissionDecision>(std::unexpected(ready.error()));
+      const auto now = clock_.steady_now();
+      if (!decision && decision.error().kind() == ErrorKind::unavailable && decision.error().code() != postgres::refused_code) {
+        const auto waited = std::chrono::duration_cast<seconds>(now - began).count();
+        if (now >= patience)
+          co_return fail(ErrorKind::unavailable, fmt::format("{} Waited {} s for it.", decision.error().message(), waited));
+        if (told != decision.error().message() || now >= tell_again) {
+          log(Level::warning, "database_unavailable",
+              {{"message", fmt::format("{} Waiting for it: {} s so far, at most {} s.", decision.error().message(), waited,
+                                       database_patience.count())}});
+          tell_again = now + seconds(10);
+        }
         told = decision.error().message();
         auto slept = co_await timer_.sleep_until(in(milliseconds(300)));
         (void)slept;
@@ -234,7 +261,16 @@ class Node final : public NodeControl {
       auto slept = co_await timer_.sleep_until(in(milliseconds(200)));
       if (!slept) co_return slept;
     }
-    co_return fail(ErrorKind::unavailable, "The node was stopped while it waited to be admitted.");
+    co_return Result<void>{};  // told to stop: whoever called looks
+  }
+
+  Task<void> look_around() {
+    auto view = co_await look_at_database(*database_, in(seconds(10)));
+    if (!view) co_return std::unexpected(view.error());
+    if (auto judged = judge_unknown_keys(site_, view->upgrade_mode); !judged) co_return judged;
+    for (const auto& key : site_.unknown_keys)
+      log(Level::warning, "configuration", {{"message", key + " It is ignored while upgrade mode is on."}});
+    co_return check_shared_home(site_, *view);
   }
 
   Task<void> change_state(NodeState state, bool close) {
@@ -470,17 +506,45 @@ class Node final : public NodeControl {
   int exit_code_ = exit_clean;
 };
 
+// Before admission, so that a node that can't listen does not become a member. A process that ended a moment
+// ago may still hold the port while the system takes it down.
+Result<void> await_port(const NodeConfig& config) {
+  for (int attempt = 1;; ++attempt) {
+    auto free = http::check_port_free(config.address, config.port);
+    if (free || attempt == 50) return free;
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+}
+
+// The limit that shells and service managers set (1024) is for programs that use select(); a node has a handle per client.
+void use_all_file_handles() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= 4096) return;
+  log(Level::warning, "few_file_handles",
+      {{"message", fmt::format("This node may open {} files; each connection is one. Raise the limit to 4096 or more (LimitNOFILE, /etc/security/limits.conf).", limit.rlim_cur)}});
+}
+
 }  // namespace
 
 int run_node(const SiteConfig& site, const NodeConfig& config, NodeOptions options) {
   set_log_node(config.name);
   set_log_level(site.log_level);
-  for (const auto& warning : site.warnings) log(Level::warning, "configuration", {{"message", warning}});
+  if (auto folders = check_folders(site, config); !folders) {
+    log(Level::error, "start_failed", {{"message", folders.error().message()}});
+    return exit_error;
+  }
   auto identity = NodeIdentity::open(config.data);
   if (!identity) {
     log(Level::error, "start_failed", {{"message", identity.error().message()}});
     return exit_error;
   }
+  if (auto free = await_port(config); !free) {
+    log(Level::error, "start_failed", {{"message", free.error().message()}});
+    return exit_error;
+  }
+  use_all_file_handles();
   Node node(site, config, std::move(options), identity->id());
   return node.run();
 }

@@ -67,6 +67,10 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   limits.header_timeout = std::chrono::milliseconds(p.config.header_timeout_ms);
   limits.request_timeout = std::chrono::milliseconds(p.config.request_timeout_ms);
   limits.idle_timeout = std::chrono::milliseconds(p.config.idle_timeout_ms);
+  limits.on_accept_error = [self](std::string message) {
+    log(Level::error, "accept_failed", {{"message", message}});
+    self->parts_.metrics.findings.add("handles", "handles", std::move(message), self->parts_.clock.unix_ms());
+  };
   self->server_ = std::make_unique<http::Server>(self->io_, limits, [self](http::Request r) { return self->handle(std::move(r)); });
   return shard;
 }

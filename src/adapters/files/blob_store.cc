@@ -5,11 +5,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/as_tuple.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
 #include <filesystem>
-#include <thread>
 
 #include "adapters/asio/runtime.h"
 #include "base/hash.h"
@@ -20,7 +23,8 @@ namespace {
 
 Error file_error(std::string_view doing, const std::string& path) {
   const int code = errno;
-  const auto advice = code == ENOSPC || code == EDQUOT ? " The shared home's disk is full: make room, then try again."
+  const auto advice = code == ENOSPC || code == EDQUOT || code == EFBIG ? " The shared home's disk is full: make room, then try again."
+                      : code == EMFILE || code == ENFILE ? " No file handle is left: raise the node's limit (LimitNOFILE)."
                       : code == EROFS || code == EACCES ? " The shared home is not writable: check its mount and rights."
                                                         : " Check that the shared home is mounted.";
   return {ErrorKind::unavailable, fmt::format("Could not {} {}: {}.{}", doing, path, std::strerror(code), advice)};
@@ -68,10 +72,21 @@ class FileBlobStore final : public BlobStore {
   }
 
   Task<std::shared_ptr<const std::string>> get(std::string digest) override {
-    Result<std::shared_ptr<const std::string>> outcome = fail(ErrorKind::internal, "not run");
-    auto done = co_await offload(pool_, [&] { outcome = get_now(digest); });
-    if (!done) co_return std::unexpected(done.error());
-    co_return outcome;
+    if (digest.size() != 64) co_return fail(ErrorKind::invalid_argument, "not a digest: " + digest);
+    // On NFS a file that another node has just made may be denied for a moment (negative caching). The waiting
+    // is done here and not on the pool, whose few threads every other file needs.
+    for (int attempt = 1;; ++attempt) {
+      Result<std::shared_ptr<const std::string>> outcome = fail(ErrorKind::internal, "not run");
+      auto done = co_await offload(pool_, [&] { outcome = get_now(digest); });
+      if (!done) co_return std::unexpected(done.error());
+      if (outcome || outcome.error().kind() != ErrorKind::not_found) co_return outcome;
+      if (attempt == 20) break;
+      boost::asio::steady_timer pause(co_await boost::asio::this_coro::executor, std::chrono::milliseconds(100));
+      co_await pause.async_wait(boost::asio::as_tuple(boost::asio::use_awaitable));
+    }
+    if (::access(root_.c_str(), F_OK) != 0)
+      co_return fail(ErrorKind::unavailable, fmt::format("The shared home has no folder {}: check that it is mounted on this node.", root_));
+    co_return fail(ErrorKind::data_corrupted, fmt::format("The file {} is missing in the shared home. Restore it from a backup, or upload it again.", path_of(digest)));
   }
 
   Task<bool> exists(std::string digest) override {
@@ -88,8 +103,8 @@ class FileBlobStore final : public BlobStore {
   Result<std::string> put_now(const std::string& bytes) const {
     const auto digest = sha256_hex(bytes);
     const auto path = path_of(digest);
-    struct stat info {};
-    if (::stat(path.c_str(), &info) == 0 && static_cast<std::size_t>(info.st_size) == bytes.size()) return digest;
+    // Read, not only looked at: a damaged file must not count as stored.
+    if (get_now(digest)) return digest;
     std::error_code error;
     std::filesystem::create_directories(folder_of(digest), error);
     if (error) {
@@ -102,26 +117,24 @@ class FileBlobStore final : public BlobStore {
       ::unlink(temporary.c_str());
       return std::unexpected(written.error());
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) return std::unexpected(file_error("rename", temporary));
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+      auto error = file_error("rename", temporary);
+      ::unlink(temporary.c_str());
+      return std::unexpected(error);
+    }
     if (auto flushed = flush_folder(folder_of(digest)); !flushed) return std::unexpected(flushed.error());
     return digest;
   }
 
   Result<std::shared_ptr<const std::string>> get_now(const std::string& digest) const {
-    if (digest.size() != 64) return fail(ErrorKind::invalid_argument, "not a digest: " + digest);
     const auto path = path_of(digest);
-    int file = -1;
-    // On NFS a file that another node has just made may be denied for a moment (negative caching):
-    // opening its folder again asks the server.
-    for (int attempt = 0; attempt < 20 && file < 0; ++attempt) {
-      file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-      if (file >= 0 || (errno != ENOENT && errno != ESTALE)) break;
+    int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (file < 0 && (errno == ENOENT || errno == ESTALE)) {
+      // Opening its folder asks the NFS server again.
       const int folder = ::open(folder_of(digest).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
       if (folder >= 0) ::close(folder);
-      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      return fail(ErrorKind::not_found, path);
     }
-    if (file < 0 && errno == ENOENT)
-      return fail(ErrorKind::not_found, fmt::format("The file {} is missing in the shared home. Restore it from a backup.", digest));
     if (file < 0) return std::unexpected(file_error("open", path));
     std::string bytes;
     struct stat info {};
@@ -136,7 +149,7 @@ class FileBlobStore final : public BlobStore {
     }
     ::close(file);
     if (sha256_hex(bytes) != digest)
-      return fail(ErrorKind::data_corrupted, fmt::format("The file {} in the shared home has other bytes than when it was stored. Restore it from a backup.", digest));
+      return fail(ErrorKind::data_corrupted, fmt::format("The file {} in the shared home has other bytes than when it was stored. Restore it from a backup, or upload it again.", path));
     return std::make_shared<const std::string>(std::move(bytes));
   }
 

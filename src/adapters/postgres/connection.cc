@@ -7,6 +7,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 
+#include "adapters/postgres/database.h"
 #include "base/text.h"
 
 namespace afloat::postgres {
@@ -32,13 +33,32 @@ Error error_from(std::string_view state, std::string_view message) {
   if (state == "AF001") return {ErrorKind::failed_precondition, text, code};
   if (state == "AF003" || starts("40") || state == "23505") return {ErrorKind::conflict, text, code};
   if (starts("57P") || starts("08")) return {ErrorKind::deadline_exceeded, text, std::string(lost_code)};
-  if (state == "57014" || state == "55P03" || starts("53")) return {ErrorKind::unavailable, text, code};
+  // 25006: the server has become a standby that only reads; a fail-over ends that.
+  if (state == "57014" || state == "55P03" || state == "25006" || starts("53")) return {ErrorKind::unavailable, text, code};
   if (state == "23503") return {ErrorKind::failed_precondition, text, code};
   if (starts("22")) return {ErrorKind::invalid_argument, text, code};
   return {ErrorKind::internal, fmt::format("the database answered: {} ({})", text, state), code};
 }
 
 namespace {
+
+// libpq tells no SQLSTATE for a connection that was refused, so the words have to do; where the server speaks
+// another language than English, we go on waiting, which is slower but not wrong.
+Error connect_error(PGconn* connection) {
+  const std::string message(trim(PQerrorMessage(connection)));
+  const auto says = [&](std::string_view words) { return message.find(words) != std::string::npos; };
+  std::string advice;
+  if (says("authentication failed") || says("no password supplied") || PQconnectionNeedsPassword(connection))
+    advice = " Correct user and password in `database` of the site's configuration.";
+  else if (says("no pg_hba.conf entry"))
+    advice = " Let this host in: add a line for it to the server's pg_hba.conf and reload it.";
+  else if (says("does not exist") || says("permission denied for database") || says("is not permitted to log in"))
+    advice = " Make it (createuser, createdb --encoding UTF8), grant the right, or correct `database` in the site's configuration.";
+  else if (says("connection info string") || says("invalid connection option") || says("invalid integer value") || says("invalid port number"))
+    advice = " Correct `database` in the site's configuration: it is a libpq connection string, such as host=db dbname=wiki user=wiki password=...";
+  return {ErrorKind::unavailable, fmt::format("Can't connect to the database: {}.{}", message, advice),
+          advice.empty() ? std::string() : std::string(refused_code)};
+}
 
 Rows rows_of(const PGresult* result) {
   Rows rows;
@@ -99,9 +119,9 @@ Task<void> Connection::connect(Deadline deadline) {
     status = PQconnectPoll(connection_);
   }
   if (PQstatus(connection_) != CONNECTION_OK) {
-    const std::string message(trim(PQerrorMessage(connection_)));
-    close(message);
-    co_return fail(ErrorKind::unavailable, fmt::format("Can't connect to the database: {}", message));
+    auto error = connect_error(connection_);
+    close(error.message());
+    co_return std::unexpected(std::move(error));
   }
   pid_ = PQbackendPID(connection_);
   PQsetnonblocking(connection_, 1);
@@ -125,6 +145,11 @@ void Connection::enqueue(std::shared_ptr<Operation> operation) {
 Task<std::vector<Rows>> Connection::batch(std::vector<Statement> statements, Prepare prepare, Deadline deadline) {
   auto self = shared_from_this();
   if (!usable()) co_return fail(ErrorKind::unavailable, "The connection to the database is closed.");
+  // Values are handed over as C strings: what follows a NUL would be cut off without a word.
+  for (const auto& statement : statements)
+    for (const auto& value : statement.args)
+      if (!value.is_binary() && value.data().find('\0') != std::string::npos)
+        co_return fail(ErrorKind::invalid_argument, "A text has the character NUL in it, which can't be stored; leave it out.");
   if (prepare == Prepare::yes) {
     for (const auto& statement : statements) {
       if (prepared_.find(statement.sql) != prepared_.end()) continue;

@@ -4,6 +4,8 @@
 #include <array>
 
 #include "base/text.h"
+#include "server/log.h"
+#include "server/metrics.h"
 #include "server/rest/content_json.h"
 #include "server/rest/routes.h"
 
@@ -144,12 +146,17 @@ Task<http::Response> download(Context& context, http::Request request) {
     co_return response;
   }
   auto bytes = co_await context.blobs.get(file->digest);
-  if (!bytes && bytes.error().kind() == ErrorKind::not_found)
-    co_return fail(ErrorKind::unavailable,
-                   fmt::format("The file of attachment att{} is not to be found in the shared home now; try again, and "
-                               "look whether it is mounted on this node.",
-                               file->id));
+  const auto finding = "blob/" + file->digest;
+  if (!bytes && bytes.error().kind() == ErrorKind::data_corrupted) {
+    // Wrong bytes are never sent, and no client should try again: a person has to restore the file.
+    auto message = fmt::format("Attachment att{} ({}) of page {} can't be read: {}", file->id, file->file_name, *id,
+                               bytes.error().message());
+    if (context.metrics.findings.add(finding, "files", message, context.clock.unix_ms()))
+      log(Level::error, "attachment_damaged", {{"message", message}});
+    co_return fail(ErrorKind::data_corrupted, std::move(message));
+  }
   if (!bytes) co_return std::unexpected(bytes.error());
+  context.metrics.findings.clear(finding);
   response.body = std::move(*bytes);
   response.headers.set("Content-Type", file->media_type);
   response.headers.set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'");

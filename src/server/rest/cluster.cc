@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "cluster/phase.h"
 #include "server/auth.h"
+#include "server/metrics.h"
 #include "server/rest/node_routes.h"
 
 namespace afloat::server {
@@ -93,8 +94,10 @@ class ClusterResource {
       // {"balanced": true}: the caller has taken the node out of the load balancer itself.
       const auto body = parse_json_object(request.body.empty() ? "{}" : request.body, "the drain");
       if (!body) co_return http::error_response(body.error());
-      view = co_await control_.drain(admin->user_name, bool_or(*body, "balanced") ? NodeControl::Balancer::caller
-                                                                                  : NodeControl::Balancer::health_checks);
+      const auto balanced = optional_bool(*body, "balanced");
+      if (!balanced) co_return http::error_response(balanced.error());
+      view = co_await control_.drain(admin->user_name, balanced->value_or(false) ? NodeControl::Balancer::caller
+                                                                                 : NodeControl::Balancer::health_checks);
     }
     if (verb == "return") view = co_await control_.undrain(admin->user_name);
     if (!view) co_return http::error_response(view.error());
@@ -109,6 +112,29 @@ class ClusterResource {
     http::Response none;
     none.status = 204;
     co_return none;
+  }
+
+  // The whole roster, as `afloat nodes list` shows it: who is lost or stopped counts until removed.
+  Async<http::Response> roster(http::Request request) {
+    auto admin = co_await context_.auth.require_administrator(request);
+    if (!admin) co_return http::error_response(admin.error());
+    auto snapshot = co_await cluster_.observe(request.deadline);
+    if (!snapshot) co_return http::error_response(snapshot.error());
+    json::array results;
+    for (const auto& m : snapshot->members) results.push_back(member_json(m));
+    co_return http::json_response(200, json::serialize(json::object{{"results", std::move(results)}}));
+  }
+
+  // What this node has found wrong; each node has its own view, so each is asked.
+  Async<http::Response> health(http::Request request) {
+    auto admin = co_await context_.auth.require_administrator(request);
+    if (!admin) co_return http::error_response(admin.error());
+    json::array findings;
+    for (const auto& f : context_.metrics.findings.all())
+      findings.push_back(json::object{{"check", f.check}, {"key", f.key}, {"message", f.message}, {"count", f.count},
+                                      {"first", iso_time(f.first_ms)}, {"last", iso_time(f.last_ms)}});
+    co_return http::json_response(200, json::serialize(json::object{{"node", context_.node.name}, {"healthy", findings.empty()},
+                                                                    {"findings", std::move(findings)}}));
   }
 
   // The audit log, newest first.
@@ -141,9 +167,11 @@ class ClusterResource {
 void add_cluster_routes(http::Router& router, Context& context, ClusterStore& cluster, NodeControl& control) {
   auto resource = std::make_shared<ClusterResource>(context, cluster, control);
   router.add("GET", "/rest/afloat/1/cluster", [resource](http::Request r) { return resource->overview(std::move(r)); });
+  router.add("GET", "/rest/afloat/1/health", [resource](http::Request r) { return resource->health(std::move(r)); });
   router.add("GET", "/rest/afloat/1/events", [resource](http::Request r) { return resource->events(std::move(r)); });
   router.add("GET", "/rest/api/cluster/nodes", [resource](http::Request r) { return resource->nodes(std::move(r)); });
   router.add("GET", "/rest/api/accessmode", [](http::Request) -> Async<http::Response> { co_return http::json_response(200, "\"READ_WRITE\""); });
+  router.add("GET", "/rest/afloat/1/nodes", [resource](http::Request r) { return resource->roster(std::move(r)); });
   router.add("GET", "/rest/afloat/1/nodes/{name}/drain", [resource](http::Request r) { return resource->drain_call(std::move(r), "status"); });
   router.add("POST", "/rest/afloat/1/nodes/{name}/drain", [resource](http::Request r) { return resource->drain_call(std::move(r), "drain"); });
   router.add("POST", "/rest/afloat/1/nodes/{name}/return", [resource](http::Request r) { return resource->drain_call(std::move(r), "return"); });
