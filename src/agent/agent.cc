@@ -18,6 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr std::chrono::seconds selfcheck_timeout(30);
+constexpr int first_build_with_selfcheck = 10'010'000;  // 1.1.0; of an older one only the version is asked for
+
 bool changes_process(const AgentCommand& command) {
   return command.kind == "stop" || command.kind == "switch" || command.kind == "start";
 }
@@ -159,7 +162,7 @@ Result<bool> Agent::execute(const AgentCommand& command) {
 
 Result<void> Agent::carry_out(const AgentCommand& command) {
   const std::chrono::milliseconds timeout(command.timeout_ms);
-  if (command.kind == "distribute") return releases_.distribute(command.version);
+  if (command.kind == "distribute") return distribute(command.version);
   if (command.kind == "expand") return expand(command);
   if (command.kind == "stop") return supervisor_->stop(command.node, timeout);
   if (command.kind == "switch") return switch_link(command.node, command.version);
@@ -172,6 +175,39 @@ Result<void> Agent::carry_out(const AgentCommand& command) {
     return supervisor_->start(command.node);
   }
   return fail(ErrorKind::invalid_argument, fmt::format("The agent knows no command '{}'.", command.kind));
+}
+
+Result<void> Agent::distribute(const std::string& version) {
+  const auto on_this_host = [this](const Error& error) {
+    return std::unexpected(Error(error.kind(), fmt::format("Host {}: {}", config_.host, error.message()), error.code()));
+  };
+  if (auto unpacked = releases_.distribute(version); !unpacked) return on_this_host(unpacked.error());
+  // Nothing has been stopped yet: what the new program can't do here it says now.
+  const auto parsed = version::parse_version(version);
+  if (!parsed) return on_this_host(parsed.error());
+  const std::string program = releases_.path_of(version) + "/bin/afloat";
+  const bool checks_itself = version::build_number(*parsed) / 10 >= first_build_with_selfcheck / 10;
+  const auto run = [&](std::vector<std::string> argv, const std::string& what) -> Result<std::string> {
+    auto finished = run_program(argv, selfcheck_timeout);
+    if (!finished) return on_this_host(finished.error());
+    if (finished->exit_code == 0) return std::string(trim(finished->output));
+    const auto said = std::string(trim(finished->output));
+    // 75: what it found may pass by itself, so the conductor asks again.
+    return on_this_host(Error(finished->exit_code == 75 ? ErrorKind::unavailable : ErrorKind::failed_precondition,
+                              fmt::format("release {} {}: {} (code {}). Mend that, then try again; nothing was stopped.",
+                                          version, what, said.empty() ? "it said nothing" : said, finished->exit_code)));
+  };
+  auto own = run({program, "--version"}, "does not run here");
+  if (!own) return std::unexpected(own.error());
+  if (*own != version)
+    return on_this_host(Error(ErrorKind::data_corrupted,
+                              fmt::format("the program of release {} says that it is {}: another release was packed "
+                                          "under this name. Get the bundle again; nothing was stopped.", version, *own)));
+  if (!checks_itself) return {};
+  for (const auto& node : config_.nodes)
+    if (auto fit = run({program, "selfcheck", "--config", config_.site_file, "--node", node}, "can't serve as " + node + " here"); !fit)
+      return std::unexpected(fit.error());
+  return {};
 }
 
 Result<void> Agent::switch_link(const std::string& node, const std::string& version) {

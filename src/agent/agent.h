@@ -47,6 +47,7 @@ class Agent {
 
  private:
   Result<void> carry_out(const AgentCommand& command);
+  Result<void> distribute(const std::string& version);
   Result<void> switch_link(const std::string& node, const std::string& version);
   Result<void> expand(const AgentCommand& command);
   Result<void> check_incarnation(const AgentCommand& command) const;

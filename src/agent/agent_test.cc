@@ -26,6 +26,9 @@ class AgentTest : public ::testing::Test {
     std::ofstream(root_ / "node")
         << "#!/bin/sh\n"
            "if [ \"$1\" = upgrade ]; then echo \"expanding: $*\"; exit $(cat \"$4.exit\"); fi\n"
+           "if [ \"$1\" = --version ]; then cat \"${0%/releases/*}/broken\" 2>/dev/null && exit 127\n"
+           "  p=${0%/bin/afloat}; echo \"${p##*/}\"; exit 0; fi\n"
+           "if [ \"$1\" = selfcheck ]; then cat \"$3.unfit\" 2>/dev/null && exit 4; exit 0; fi\n"
            "trap 'exit 0' TERM; while :; do sleep 0.01; done\n";
     set_expand_exit(0);
     for (const char* version : {"1.0.0", "1.1.0"}) {
@@ -133,6 +136,39 @@ TEST_F(AgentTest, ExpandTellsWhyItFailed) {
   set_expand_exit(0);
   EXPECT_EQ(run(expand).value(), false) << "a failed step may be repeated";
   EXPECT_EQ(run(expand).value(), true);
+}
+
+TEST_F(AgentTest, AReleaseThatCannotServeHereIsRefusedWithHostAndReasonWhileEveryNodeGoesOn) {
+  expect_done(command("distribute", "1.0.0", ""));
+  expect_done(command("switch", "1.0.0"));
+  expect_done(command("start"));
+  const auto incarnation = node().incarnation;
+  const auto expect_refused = [&](const std::string& words) {
+    auto refused = run(command("distribute", "1.1.0", ""));
+    ASSERT_FALSE(refused);
+    const auto& message = refused.error().message();
+    EXPECT_NE(message.find("Host h1: "), std::string::npos) << message;
+    EXPECT_NE(message.find(words), std::string::npos) << message;
+    EXPECT_NE(message.find("nothing was stopped"), std::string::npos) << message;
+    EXPECT_EQ(node().incarnation, incarnation);
+  };
+  std::ofstream(path("site.toml.unfit")) << "site.toml line 3: 'port' must be a whole number";
+  expect_refused("can't serve as n1 here: site.toml line 3: 'port'");
+  fs::remove(path("site.toml.unfit"));
+  std::ofstream(path("host/broken")) << "error while loading shared libraries: libpq.so.5: cannot open shared object file";
+  expect_refused("does not run here: error while loading shared libraries: libpq.so.5");
+  fs::remove(path("host/broken"));
+  expect_done(command("distribute", "1.1.0", ""));
+}
+
+TEST_F(AgentTest, AnotherReleaseUnderThisNameIsRefused) {
+  std::ofstream(root_ / "node") << "#!/bin/sh\necho 1.0.0\n";
+  auto packed = pack_bundle({"1.2.0", path("node"), path("web"), "", path("catalogue/1.2.0")});
+  ASSERT_TRUE(packed) << packed.error().message();
+  auto refused = run(command("distribute", "1.2.0", ""));
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message().find("program of release 1.2.0 says that it is 1.0.0"), std::string::npos)
+      << refused.error().message();
 }
 
 TEST_F(AgentTest, OneAgentPerDataFolder) {

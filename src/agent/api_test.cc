@@ -32,7 +32,7 @@ class AgentApiTest : public ::testing::Test {
     root_ = fs::temp_directory_path() / ("afloat-api-" + random_hex(6));
     fs::create_directories(root_ / "web");
     std::ofstream(root_ / "web/site.css") << "p{}";
-    std::ofstream(root_ / "node") << "#!/bin/sh\ntrap 'exit 0' TERM; while :; do sleep 0.01; done\n";
+    std::ofstream(root_ / "node") << "#!/bin/sh\n[ \"$1\" = --version ] && echo 1.1.0 && exit 0\n[ \"$1\" = selfcheck ] && exit 0\ntrap 'exit 0' TERM; while :; do sleep 0.01; done\n";
     ASSERT_TRUE(pack_bundle({"1.1.0", path("node"), path("web"), "", path("catalogue/1.1.0")}));
     agent_ = std::make_unique<Agent>(
         AgentConfig{"h1", path("host"), path("site.toml"), path("catalogue"), "1.1.0", {"n1"}, [](std::string) {}});
