@@ -11,7 +11,8 @@
 namespace afloat::cli {
 
 void add_credential_options(CLI::App& command, CredentialOptions& options) {
-  command.add_option("--user", options.user, "System administrator")->envname("AFLOAT_USER");
+  if (const char* set = std::getenv("AFLOAT_USER"); set && *set) options.user = set;
+  command.add_option("--user", options.user, "System administrator; without it: AFLOAT_USER");
   command.add_option("--password-file", options.password_file, "File with the password; without it: AFLOAT_PASSWORD");
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
+#include <cstdlib>
 #include <thread>
 
 #include "base/json_fields.h"
@@ -16,9 +17,9 @@ constexpr auto pause_between_tries = 200ms;
 }
 
 void SiteAccess::add_options(CLI::App& command) {
-  command.add_option("--site", site, "Address of the site, or of one node")
-      ->envname("AFLOAT_SITE")
-      ->capture_default_str();
+  // As a default and not through the parser's own way for variables, which lets them win over what was typed.
+  if (const char* set = std::getenv("AFLOAT_SITE"); set && *set) site = set;
+  command.add_option("--site", site, "Address of the site, or of one node; without it: AFLOAT_SITE")->capture_default_str();
   add_credential_options(command, credentials);
 }
 
@@ -68,6 +69,7 @@ Error refusal_of(const http::Response& response) {
   if (auto document = parse_json_object(*response.body, "the answer"))
     if (auto text = string_or(*document, "message"); !text.empty()) message = text;
   const auto kind = response.status == 401   ? ErrorKind::unauthenticated
+                    : response.status == 403 ? ErrorKind::permission_denied
                     : response.status == 404 ? ErrorKind::not_found
                     : response.status == 409 ? ErrorKind::failed_precondition
                                              : ErrorKind::unavailable;
@@ -77,9 +79,14 @@ Error refusal_of(const http::Response& response) {
 Result<std::string> SiteRest::call(const std::string& method, const std::string& path, std::string body,
                                    const CallOptions& options) {
   auto response = send(method, path, std::move(body), options);
+  if (!response && response.error().kind() == ErrorKind::unavailable)
+    return fail(ErrorKind::unavailable, response.error().message() + " Is the site up? Name another address with --site or AFLOAT_SITE.");
   if (!response) return std::unexpected(response.error());
   if (response->status >= 200 && response->status < 300) return *response->body;
-  return std::unexpected(refusal_of(*response));
+  auto refusal = refusal_of(*response);
+  if (refusal.kind() == ErrorKind::unauthenticated)
+    return fail(refusal.kind(), refusal.message() + " Name a system administrator with --user and --password-file, or AFLOAT_USER and AFLOAT_PASSWORD.");
+  return std::unexpected(std::move(refusal));
 }
 
 Result<boost::json::object> SiteRest::object(const std::string& method, const std::string& path, std::string body,

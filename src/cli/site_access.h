@@ -41,7 +41,7 @@ class SiteRest {
   /// Any status is a Response, as in http::Client.
   Result<http::Response> send(const std::string& method, const std::string& path, std::string body = {},
                               const CallOptions& options = {});
-  /// The body of a 2xx answer. Errors carry the site's own message: unauthenticated 401, not_found 404,
+  /// The body of a 2xx answer. Errors carry the site's own message: unauthenticated 401, permission_denied 403, not_found 404,
   /// failed_precondition 409, unavailable for any other.
   Result<std::string> call(const std::string& method, const std::string& path, std::string body = {},
                            const CallOptions& options = {});

@@ -49,6 +49,27 @@ int show_status(const SiteAccess& access, bool as_json) {
   return 0;
 }
 
+// From the cluster's overview, which nodes of 1.0.0 answer too.
+int list_nodes(const SiteAccess& access, bool as_json) {
+  auto body = access.call("GET", "/rest/afloat/1/cluster");
+  if (!body) return say_error(body.error());
+  auto cluster = parse_json_object(*body, "the cluster's state");
+  if (!cluster) return say_error(cluster.error());
+  const auto* members = array_at(*cluster, "members");
+  if (as_json) {
+    fmt::print("{}\n", members ? json::serialize(json::object{{"results", *members}}) : "{\"results\":[]}");
+    return 0;
+  }
+  fmt::print("{:<12} {:<10} {:<12} {:<12} {:<12} {}\n", "node", "id", "version", "state", "host", "address");
+  if (members)
+    for (const auto& value : *members) {
+      const auto& m = value.as_object();
+      fmt::print("{:<12} {:<10} {:<12} {:<12} {:<12} {}:{}\n", string_or(m, "name"), string_or(m, "id"), string_or(m, "version"),
+                 string_or(m, "state"), string_or(m, "host"), string_or(m, "address"), int_or(m, "port"));
+    }
+  return 0;
+}
+
 int node_call(const SiteAccess& access, const std::string& verb, const std::string& name) {
   // drain and return are answered by the node itself, so its own address is asked, not the balancer's.
   auto body = access.call("GET", "/rest/afloat/1/cluster");
@@ -64,7 +85,7 @@ int node_call(const SiteAccess& access, const std::string& verb, const std::stri
       found = true;
       node.site = fmt::format("http://{}:{}", string_or(m, "address"), int_or(m, "port"));
     }
-  if (!found) return say_error(Error(ErrorKind::not_found, fmt::format("No member of the cluster is called {}; afloat status lists them.", name)));
+  if (!found) return say_error(Error(ErrorKind::not_found, fmt::format("No member of the cluster is called {}; `afloat nodes list` shows them.", name)));
   if (verb == "remove") {
     auto removed = access.call("DELETE", "/rest/afloat/1/nodes/" + url_encode(name));
     if (!removed) return say_error(removed.error());
@@ -92,6 +113,12 @@ void add_status_commands(CLI::App& app, int& exit_code) {
 
   auto* nodes = app.add_subcommand("nodes", "Work with single nodes.");
   nodes->require_subcommand(1);
+  auto list_access = std::make_shared<SiteAccess>();
+  auto list_json = std::make_shared<bool>(false);
+  auto* list = nodes->add_subcommand("list", "Show every member, lost and stopped ones too, until they are removed.");
+  list_access->add_options(*list);
+  list->add_flag("--json", *list_json, "As JSON");
+  list->callback([list_access, list_json, &exit_code] { exit_code = list_nodes(*list_access, *list_json); });
   for (const char* verb : {"drain", "return", "remove"}) {
     auto name = std::make_shared<std::string>();
     auto* command = nodes->add_subcommand(verb, std::string(verb) == "drain"    ? "Let a node finish what it has and take nothing new."
