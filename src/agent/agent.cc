@@ -20,6 +20,8 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds selfcheck_timeout(30);
 constexpr int first_build_with_selfcheck = 10'010'000;  // 1.1.0; of an older one only the version is asked for
+/// Exit code of `afloat upgrade expand` when the database was away.
+constexpr int expand_try_again = 75;
 
 bool changes_process(const AgentCommand& command) {
   return command.kind == "stop" || command.kind == "switch" || command.kind == "start";
@@ -248,7 +250,11 @@ Result<void> Agent::expand(const AgentCommand& command) {
                               std::chrono::milliseconds(command.timeout_ms));
   if (!finished) return std::unexpected(finished.error());
   if (finished->exit_code == 0) return {};
-  return fail(finished->exit_code == 2 ? ErrorKind::invalid_argument : ErrorKind::failed_precondition,
+  // The conductor tries again after what passes by itself, such as a database that restarts; else it asks a person.
+  const auto kind = finished->exit_code == expand_try_again ? ErrorKind::unavailable
+                    : finished->exit_code == 2              ? ErrorKind::invalid_argument
+                                                            : ErrorKind::failed_precondition;
+  return fail(kind,
               fmt::format("'afloat upgrade expand' of release {} ended with code {}: {}", command.version,
                           finished->exit_code, trim(finished->output)));
 }

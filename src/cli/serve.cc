@@ -97,6 +97,9 @@ Task<void> expand(boost::asio::io_context& context, boost::asio::thread_pool& po
                                    clock.steady_now() + std::chrono::minutes(10));
 }
 
+/// EX_TEMPFAIL of sysexits.h; the agent knows it.
+constexpr int exit_try_again = 75;
+
 int expand_command(const std::string& config_path, const std::string& name) {
   auto site = server::load_config(config_path);
   if (!site) {
@@ -110,7 +113,9 @@ int expand_command(const std::string& config_path, const std::string& name) {
   pool.join();
   if (!done) {
     fmt::print(stderr, "afloat: {}\n", done.error().message());
-    return 1;
+    // Whoever runs us may try again after these: the database was away, or something else held it up.
+    const auto kind = done.error().kind();
+    return kind == ErrorKind::unavailable || kind == ErrorKind::deadline_exceeded ? exit_try_again : 1;
   }
   fmt::print("The schema is ready for {}.\n", version::stamp().version);
   return 0;
