@@ -72,6 +72,19 @@ GoalView look_drain(const StepRecord& step, const Observation& seen) {
   return goal;
 }
 
+/// Of a dead process's log, the line that says why it died: the last error, for what follows it only says that the
+/// process ended. Where there is none, the last line.
+std::string telling_line(const std::string& log) {
+  std::string last;
+  bool error_seen = false;
+  for (const auto& line : split(std::string(trim(log)), '\n')) {
+    const bool error = line.find(R"("level":"error")") != std::string::npos;
+    if (error || !error_seen) last = std::string(trim(line));
+    error_seen = error_seen || error;
+  }
+  return last;
+}
+
 GoalView look_active(const Run& run, const StepRecord& step, const Observation& seen) {
   const auto* member = find_member(seen, step.node);
   const auto* view = find_node(seen, step.node);
@@ -85,12 +98,10 @@ GoalView look_active(const Run& run, const StepRecord& step, const Observation& 
   const bool given_up =
       !process.running && (process.last_exit_code == refused_by_admission || process.restarts >= restarts_too_many);
   if (given_up && (step.attempt == 1 || seen.act.tried)) {
-    const auto last = process.last_lines.empty()
-                          ? std::string()
-                          : std::string(trim(split(std::string(trim(process.last_lines)), '\n').back()));
+    const auto last = telling_line(process.last_lines);
     return impossible(fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", step.node,
                                   run.goal_version(), process.last_exit_code, process.restarts,
-                                  last.empty() ? "" : "; its last line: ", last));
+                                  last.empty() ? "" : "; its log says: ", last));
   }
   if (!process.running)
     return waiting(fmt::format("{} does not run (exit code {})", step.node, process.last_exit_code));
