@@ -24,7 +24,7 @@ std::string Haproxy::configuration(const Options& options, const std::string& so
 global
   nbthread 1
   maxconn 4000
-  stats socket {} mode 600 level admin
+  stats socket {} mode 600 level admin expose-fd listeners
   hard-stop-after 10s
   noreuseport
 
@@ -73,24 +73,51 @@ Result<Haproxy> Haproxy::start(Options options) {
     return std::unexpected(done.error());
   unlink(balancer.socket().c_str());
 
+  if (auto log = write_file(options.folder + "/haproxy.log", ""); !log) return std::unexpected(log.error());
+  if (auto done = balancer.launch({}); !done) return std::unexpected(done.error());
+  return balancer;
+}
+
+Result<void> Haproxy::launch(std::vector<std::string> arguments) {
   ProcessOptions run;
-  run.argv = {"haproxy", "-db", "-q", "-f", file};
-  run.user = user;
-  run.log = options.folder + "/haproxy.log";
-  if (auto log = write_file(run.log, ""); !log) return std::unexpected(log.error());
+  run.argv = {"haproxy", "-db", "-q", "-f", options_.folder + "/haproxy.cfg"};
+  run.argv.insert(run.argv.end(), arguments.begin(), arguments.end());
+  run.user = unprivileged("haproxy");
+  run.log = options_.folder + "/haproxy.log";
   auto process = Process::start(run);
   if (!process) return std::unexpected(process.error());
-  balancer.process_ = std::move(*process);
+  process_ = std::move(*process);
+  const auto pid = fmt::format("Pid: {}\n", process_.pid());
   const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (std::chrono::steady_clock::now() < end) {
-    if (balancer.command("show info")) return balancer;
-    if (!balancer.process_.running())
+    // After a reload the old process may still answer.
+    if (auto info = command("show info"); info && info->find(pid) != std::string::npos) return {};
+    if (!process_.running())
       return fail(ErrorKind::failed_precondition,
-                  fmt::format("HAProxy did not start on {}:{}; it said:\n{}", options.address, options.port,
-                              balancer.process_.last_lines(10)));
+                  fmt::format("HAProxy did not start on {}:{}; it said:\n{}", options_.address, options_.port,
+                              process_.last_lines(10)));
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
-  return fail(ErrorKind::deadline_exceeded, "HAProxy did not answer on its socket within 10 s: " + balancer.socket());
+  return fail(ErrorKind::deadline_exceeded, "HAProxy did not answer on its socket within 10 s: " + socket());
+}
+
+void Haproxy::stop() {
+  process_.stop(std::chrono::seconds(2));
+  leaving_.clear();
+}
+
+Result<void> Haproxy::reload() {
+  // The listeners are handed over on the old one's socket, so that no connection is refused.
+  auto old = fmt::format("{}", process_.pid());
+  std::erase_if(leaving_, [](Process& process) { return !process.running(); });
+  leaving_.push_back(std::move(process_));
+  return launch({"-x", socket(), "-sf", old});
+}
+
+Result<void> Haproxy::restart() {
+  stop();
+  unlink(socket().c_str());
+  return launch({});
 }
 
 Result<std::string> Haproxy::command(const std::string& text) const {

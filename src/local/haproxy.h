@@ -35,12 +35,21 @@ class Haproxy {
   Result<std::string> command(const std::string& text) const;
   /// Waits until `servers` of them are UP.
   Result<void> wait_up(int servers, std::chrono::milliseconds limit);
-  void stop() { process_.stop(std::chrono::seconds(2)); }
+  void stop();
+  /// As `systemctl reload haproxy`: a new process takes over, and the old one ends what it has begun. Nothing is
+  /// refused meanwhile; what was set over the socket (drain, maint, weights) is forgotten. Errors: as start().
+  Result<void> reload();
+  /// As `systemctl restart haproxy`: nobody listens in between. Errors: as start().
+  Result<void> restart();
   Process& process() { return process_; }
 
  private:
+  /// Starts the program with these further arguments, and waits until it answers.
+  Result<void> launch(std::vector<std::string> arguments);
+
   Options options_;
   Process process_;
+  std::vector<Process> leaving_;  ///< replaced by reload(), still at work for clients
 };
 
 }  // namespace afloat::local
