@@ -216,7 +216,7 @@ TEST_P(FenceAndFrozenNode, ApproveGetsThroughAndNoHealthyWriteWaits) {
   EXPECT_LT(took, 2s);
   RecordProperty("worst_write_ms", static_cast<int>(worst / 1ms));
   RecordProperty("approve_ms", static_cast<int>(took / 1ms));
-  EXPECT_LT(worst, 200ms) << "of " << writes << ": they must not queue behind the fence for longer than one try, 50 ms";
+  EXPECT_LT(worst, 100ms) << "of " << writes << ": they must not queue behind the fence for longer than one try, 50 ms";
   // It wakes up and goes on.
   EXPECT_NE(batch ? frozen.end_batch(update) : frozen.run(update + "; commit"), "");
   EXPECT_EQ(site.query("select body from doc where id = 1"), "first");
