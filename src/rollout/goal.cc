@@ -93,6 +93,9 @@ GoalView look_active(const Run& run, const StepRecord& step, const Observation& 
     const auto took = member->active_at_ms > 0 ? member->active_at_ms - member->started_at_ms : 0;
     return reached(fmt::format("ACTIVE on {} after {} ms", member->version, took), took);
   }
+  // It was told to drain by an earlier step and has lived on: the next step gives it back.
+  if (member && member->build == run.goal_build() && cluster::effective_state(*member) == NodeState::DRAINING)
+    return reached(fmt::format("DRAINING on {}", member->version));
   if (!view || !view->process) return nobody_answers(seen, "agent of " + step.node);
   const auto& process = *view->process;
   const bool given_up =

@@ -59,7 +59,7 @@ enum class StepState {
   paused,  ///< its deadline passed or it failed; the run waits for a person
   done,
   refused,      ///< ok_to_stop_again: the answer changed
-  interrupted,  ///< left behind by cancel
+  interrupted,  ///< left behind: cancel, a node that was removed, a choice made anew
 };
 std::string_view to_string(StepState state);
 StepState step_state_from(std::string_view text);

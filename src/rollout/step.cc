@@ -194,6 +194,13 @@ Decision drive(Run run, const Observation& seen) {
     return {.run = std::move(run), .waiting = choice.waiting};
   }
 
+  if (of_one_node(step.kind) && seen.cluster && !find_member(seen, step.node)) {
+    // A person has removed it from the roster: whatever this step waits for will not come.
+    close(run.steps.back(), StepState::interrupted, fmt::format("{} was removed", step.node), seen);
+    open(run, StepKind::choose_node, "");
+    return {.run = std::move(run), .record = true};
+  }
+
   auto view = look(run, step, seen);
   if (view.goal == Goal::reached || view.goal == Goal::refused)
     return finish(std::move(run), step, std::move(view), seen);
@@ -334,7 +341,12 @@ Decision step(Run run, const Observation& seen) {
     run.state = run.back ? RunState::rolling_back : RunState::running;
     run.message.clear();
     run.evidence.clear();
-    if (run.open_step()) {
+    if (run.open_step() && run.steps.back().kind == StepKind::ok_to_stop) {
+      // Nothing was done to this node yet, and perhaps another one must come first by now: one that the
+      // balancer keeps away would be waited for in vain.
+      close(run.steps.back(), StepState::interrupted, "the next node is chosen anew", seen);
+      open(run, StepKind::choose_node, "");
+    } else if (run.open_step()) {
       auto& step = run.steps.back();
       step.state = StepState::running;
       ++step.attempt;

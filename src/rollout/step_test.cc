@@ -114,6 +114,48 @@ TEST(RolloutStep, TheNextUpgradeBegunByHandDoesNotHoldUpTheEndOfThisOne) {
   EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
 }
 
+TEST(RolloutStep, ANodeThatWasRemovedIsNotWaitedFor) {
+  World world;
+  world.before_each = [](World& w) {
+    const auto* step = w.run.open_step();
+    if (step && step->node == "node2" && step->kind == StepKind::drain)
+      std::erase_if(w.nodes, [](const auto& node) { return node.name == "node2"; });
+  };
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_EQ(world.nodes.size(), 2u);
+}
+
+TEST(RolloutStep, ResumeChoosesAnewSoThatANodeLeftInMaintIsGivenBackFirst) {
+  World world;
+  world.run.options.ok_to_stop_deadline_ms = 1'000;
+  // Told by an earlier leader, whose word came late.
+  world.before_each = [done = false](World& w) mutable {
+    const auto* step = w.run.open_step();
+    if (done || !step || step->kind != StepKind::ok_to_stop || step->node != "node2") return;
+    done = true;
+    w.node("node1").traffic = "MAINT";
+  };
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  world.run.resume_requested = true;
+  world.turn();
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  world.expect_whole_on("1.1.0");
+}
+
+TEST(RolloutStep, ANodeThatComesBackDrainingIsGivenBack) {
+  World world;
+  world.before_each = [](World& w) {
+    const auto* step = w.run.open_step();
+    if (step && step->kind == StepKind::await_active) w.node(step->node).state = NodeState::DRAINING;
+  };
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  world.expect_whole_on("1.1.0");
+}
+
 TEST(RolloutStep, ANewReleaseThatDoesNotStartPausesAndCancelReplacesItAtOnce) {
   World world;
   world.broken_version = "1.1.0";
