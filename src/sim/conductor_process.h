@@ -14,7 +14,8 @@ namespace afloat::sim {
 class ConductorProcess : public Actor {
  public:
   struct Plan {
-    int kill_at = -1;  ///< at the await of this number
+    int kill_at = -1;        ///< at the await of this number
+    bool acts_only = false;  ///< counting only those that change something
     enum class Kill { before, after } kill = Kill::before;  ///< before it was sent, or instead of its answer
     std::chrono::milliseconds poll{50};
   };
@@ -24,7 +25,6 @@ class ConductorProcess : public Actor {
   void spare() { plan_.kill_at = -1; }
   std::int64_t clock_jump_ms = 0;  ///< of its wall clock
   std::function<void()> on_end;
-  int awaits() const { return awaits_; }
 
  protected:
   void after_delivery() override;

@@ -52,7 +52,7 @@ void Scenario::one_fault() {
   const auto& lead = site_.database.lead().holder;
   // Rather the one that leads.
   const int leader = lead.empty() || chance.one_in(4) ? conductor : lead[9] - '0';
-  switch (chance.in(0, 19)) {
+  switch (chance.in(0, 20)) {
     case 0:
       return host.crash_node();
     case 1:
@@ -124,6 +124,17 @@ void Scenario::one_fault() {
       engine_.slow_down(at_database, chance.in(20, 1'200) * ms);
       engine_.after(time, [this] { engine_.slow_down(at_database, 0); });
       return;
+    case 19: {
+      // The leader's orders are stuck on their way, and meanwhile another one leads.
+      ++coverage_["fault: orders of a replaced leader"];
+      const auto away = chance.in(7, 14) * second;
+      cut_for(at_database, at_conductor(leader), away);
+      for (const auto& [number, each] : site_.hosts) {
+        engine_.cut(at_conductor(leader), at_host(number), Cut::stall);
+        engine_.after(away + second, [this, leader, number] { engine_.heal(at_conductor(leader), at_host(number)); });
+      }
+      return;
+    }
     case 18:
       ++coverage_["fault: every node killed"];
       for (auto& [number, each] : site_.hosts) each->crash_node();
@@ -165,7 +176,8 @@ void Scenario::start_conductor(int number, Micros wait) {
     plan.poll = poll_;
     auto& chance = engine_.chance;
     if (!calm_ && (conductors_die_ || chance.one_in(4))) {
-      plan.kill_at = static_cast<int>(chance.one_in(2) ? chance.in(0, 60) : chance.in(0, 500));
+      plan.acts_only = chance.one_in(2);
+      plan.kill_at = static_cast<int>(chance.one_in(3) && !plan.acts_only ? chance.in(0, 500) : chance.in(0, 60));
       plan.kill = chance.one_in(2) ? ConductorProcess::Plan::Kill::before : ConductorProcess::Plan::Kill::after;
     }
     auto process = std::make_shared<ConductorProcess>(site_, number, ++conductor_lives_[number], plan);

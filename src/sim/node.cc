@@ -198,7 +198,7 @@ void NodeProcess::write_now(int page, std::int64_t value, int gates, int cluster
         reply(std::unexpected(done.error()));
         if (done.error().code() == "AF001") exit(exit_refused);
       },
-      true);
+      true, engine_.chance.one_in(500) ? engine_.chance.in(1'000, 30'000) * ms : 0);
 }
 
 void NodeProcess::read(int page, Reply<std::int64_t> reply) {

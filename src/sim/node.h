@@ -36,7 +36,8 @@ class NodeProcess : public Actor {
  private:
   std::shared_ptr<NodeProcess> self() { return std::static_pointer_cast<NodeProcess>(shared_from_this()); }
   template <class T>
-  void database(std::function<Result<T>(Database&)> work, Micros limit, Reply<T> done, bool late = false);
+  void database(std::function<Result<T>(Database&)> work, Micros limit, Reply<T> done, bool late = false,
+                Micros stuck = 0);
   void ask_admission(Micros patience);
   void expand(Micros patience);
   void expand_step(Micros patience, std::string task, int token, int step);

@@ -4,7 +4,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-
 #include <array>
 #include <cstdio>
 
@@ -91,8 +90,8 @@ TEST(Simulation, AConductorIsKilledBeforeAndAfterEachOfItsAwaits) {
   for (const auto* what :
        {"active run", "signals", "take lead", "renew lead", "observe", "announce", "host report", "balancer view",
         "balancer set", "drain", "drain status", "ready", "agent distribute", "agent expand", "agent stop",
-        "agent switch", "agent start", "command start", "command approve", "record drain", "record stop",
-        "record finalize"})
+        "agent switch", "agent start", "command start", "command approve", "command cancel", "record drain",
+        "record stop", "record finalize"})
     for (const auto* side : {"before", "after"})
       EXPECT_GT(times(fmt::format("conductor killed {}: {}", side, what)), 0) << side << " " << what;
 }

@@ -121,16 +121,21 @@ class Site {
   Host& host_named(const std::string& host) { return *hosts.at(std::stoi(host.substr(4))); }
   /// One operation on the database. `late`: one batch, which may still be carried out when a stalled link
   /// heals; anything else is a conversation, and its transaction is rolled back after two idle seconds.
+  /// `stuck`: half of the batch has arrived, the rest comes so much later, whatever became of the sender.
   template <class T>
   void ask_database(std::shared_ptr<Actor> from, std::function<Result<T>(Database&)> work, Micros limit, Reply<T> done,
-                    bool late = false) {
-    engine.rpc<T>(std::move(from), at_database, serve_database<T>(std::move(work), late), engine.now() + limit,
+                    bool late = false, Micros stuck = 0) {
+    engine.rpc<T>(std::move(from), at_database, serve_database<T>(std::move(work), late, stuck), engine.now() + limit,
                   std::move(done));
   }
   template <class T>
-  Serve<T> serve_database(std::function<Result<T>(Database&)> work, bool late) {
-    return [this, work = std::move(work), late, sent = engine.now()](Reply<T> reply) {
+  Serve<T> serve_database(std::function<Result<T>(Database&)> work, bool late, Micros stuck = 0) {
+    return [this, work = std::move(work), late, stuck, sent = engine.now()](Reply<T> reply) {
       if (!late && engine.now() - sent > 2 * second) return;
+      if (stuck > 0)
+        return engine.after(stuck, [this, work, reply] {
+          if (!database.down) reply(work(database));
+        });
       if (database.down) return reply(fail(ErrorKind::unavailable, "the database is down"));
       reply(work(database));
     };
@@ -146,8 +151,9 @@ class Site {
 };
 
 template <class T>
-void NodeProcess::database(std::function<Result<T>(Database&)> work, Micros limit, Reply<T> done, bool late) {
-  site_.ask_database<T>(self(), std::move(work), limit, std::move(done), late);
+void NodeProcess::database(std::function<Result<T>(Database&)> work, Micros limit, Reply<T> done, bool late,
+                           Micros stuck) {
+  site_.ask_database<T>(self(), std::move(work), limit, std::move(done), late, stuck);
 }
 
 }  // namespace afloat::sim

@@ -159,6 +159,15 @@ TEST(Tidy, AdaptersKnowNoOtherAdapterButAsioAndHttp) {
     }
 }
 
+// What it runs must be the product's own rules, and nothing that touches the system.
+TEST(Tidy, TheSimulationKnowsRulesPortsAndTheConductorAlone) {
+  for (const auto& source : in_folders({"sim"}))
+    for (const auto& include : source.includes)
+      if (include.quoted && !starts_with_any(include.path, {"sim/", "base/", "version/", "cluster/", "rollout/", "ports/",
+                                                            "conductor/", "agent/authority.h"}))
+        complain(source, include.line, "the simulation includes " + include.path);
+}
+
 // ADD COLUMN breaks both in prepared statements of running nodes (0A000): a released binary must survive later schemas.
 TEST(Tidy, SqlNamesItsColumns) {
   for (const auto& source : sources()) {
