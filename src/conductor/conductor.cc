@@ -111,7 +111,7 @@ Task<void> Conductor::become_leader() {
   act_ = {};
   auto now = co_await runs_.database_time(within(database_time_limit));
   if (!now) co_return std::unexpected(now.error());
-  clock_offset_ms_ = *now - clock_.unix_ms();
+  clock_offset_ms_ = *now - whole_ms(clock_.steady_now().time_since_epoch());
   settings_.log("info", fmt::format("leading with epoch {}", lead_->epoch));
   co_return Result<void>{};
 }
@@ -260,7 +260,10 @@ Order Conductor::order() const {
   return order;
 }
 
-std::int64_t Conductor::database_now() const { return clock_.unix_ms() + clock_offset_ms_; }
+// By the steady clock: deadlines are counted with it, and a wall clock that is set would end them all at once.
+std::int64_t Conductor::database_now() const {
+  return whole_ms(clock_.steady_now().time_since_epoch()) + clock_offset_ms_;
+}
 
 Task<void> Conductor::pause(std::chrono::milliseconds time) { return timer_.sleep_until(clock_.steady_now() + time); }
 

@@ -84,7 +84,7 @@ class Conductor {
   SteadyTime renewed_{};        ///< when the last successful renewal was sent
   SteadyTime reached_since_{};  ///< database, without a gap
   bool reached_ = false;
-  std::int64_t clock_offset_ms_ = 0;  ///< database time - our time
+  std::int64_t clock_offset_ms_ = 0;  ///< database time - our steady time
   std::optional<rollout::Run> run_;
   rollout::ActState act_;
   SteadyTime message_written_{};

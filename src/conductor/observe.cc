@@ -16,7 +16,9 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     if (!reached_) reached_since_ = clock_.steady_now();
     reached_ = true;
     seen.cluster = std::move(*snapshot);
-    clock_offset_ms_ = seen.cluster->now_ms - clock_.unix_ms();
+    clock_offset_ms_ = seen.cluster->now_ms - std::chrono::duration_cast<std::chrono::milliseconds>(
+                                                  clock_.steady_now().time_since_epoch())
+                                                  .count();
   }
   seen.database_reached_ms =
       reached_ ? std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady_now() - reached_since_).count()
