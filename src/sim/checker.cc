@@ -196,6 +196,14 @@ void Checker::recorded(const rollout::Run& before, const rollout::Run& after) {
   if (after.back && after.finalize_begun) engine_.violated("O5", "a run goes back after finalize began");
   if (after.state == rollout::RunState::paused && after.message.find("afloat upgrade") == std::string::npos)
     engine_.violated("O6", fmt::format("paused without a next action: \"{}\"", after.message));
+  if (const auto* step = after.open_step(); step && step->state == StepState::paused &&
+                                            before.state != rollout::RunState::paused &&
+                                            step->detail.starts_with("not reached within")) {
+    // A second for what was on its way.
+    const auto waited = engine_.unix_ms() - step->attempt_at_ms;
+    if (waited + 1'000 < rollout::deadline_of(step->kind, after.options))
+      engine_.violated("O6", fmt::format("{} was given up after {} ms: {}", after.current, waited, step->detail));
+  }
   if (before.state == rollout::RunState::paused && after.state == rollout::RunState::running && !before.resume_requested)
     engine_.violated("O5", "a paused run goes on though nobody asked for it");
   for (const auto& step : after.steps) {

@@ -63,9 +63,11 @@ void ConductorProcess::die() {
 }
 
 ConductorProcess::Fate ConductorProcess::next_await(const std::string& what) {
-  const bool act = what.starts_with("agent ") || what.starts_with("command ") || what.starts_with("record ") ||
-                   what == "balancer set" || what == "drain" || what == "undrain";
-  if (plan_.acts_only && !act) return Fate::lives;
+  const bool command = what.starts_with("command ");
+  const bool act = command || what.starts_with("agent ") || what.starts_with("record ") || what == "balancer set" ||
+                   what == "drain" || what == "undrain";
+  if (plan_.counting == Plan::Counting::commands ? !command : plan_.counting == Plan::Counting::acts && !act)
+    return Fate::lives;
   if (awaits_++ != plan_.kill_at) return Fate::lives;
   const bool before = plan_.kill == Plan::Kill::before;
   ++site_.coverage[fmt::format("conductor killed {}: {}", before ? "before" : "after", what)];

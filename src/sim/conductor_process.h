@@ -15,7 +15,7 @@ class ConductorProcess : public Actor {
  public:
   struct Plan {
     int kill_at = -1;        ///< at the await of this number
-    bool acts_only = false;  ///< counting only those that change something
+    enum class Counting { all, acts, commands } counting = Counting::all;  ///< acts: what changes something
     enum class Kill { before, after } kill = Kill::before;  ///< before it was sent, or instead of its answer
     std::chrono::milliseconds poll{50};
   };

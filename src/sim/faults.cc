@@ -176,8 +176,11 @@ void Scenario::start_conductor(int number, Micros wait) {
     plan.poll = poll_;
     auto& chance = engine_.chance;
     if (!calm_ && (conductors_die_ || chance.one_in(4))) {
-      plan.acts_only = chance.one_in(2);
-      plan.kill_at = static_cast<int>(chance.one_in(3) && !plan.acts_only ? chance.in(0, 500) : chance.in(0, 60));
+      using Counting = ConductorProcess::Plan::Counting;
+      plan.counting = chance.one_in(4) ? Counting::commands : chance.one_in(2) ? Counting::acts : Counting::all;
+      plan.kill_at = static_cast<int>(plan.counting == Counting::commands               ? chance.in(0, 2)
+                                      : plan.counting == Counting::all && chance.one_in(3) ? chance.in(0, 500)
+                                                                                         : chance.in(0, 60));
       plan.kill = chance.one_in(2) ? ConductorProcess::Plan::Kill::before : ConductorProcess::Plan::Kill::after;
     }
     auto process = std::make_shared<ConductorProcess>(site_, number, ++conductor_lives_[number], plan);
