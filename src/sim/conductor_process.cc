@@ -63,7 +63,7 @@ void ConductorProcess::die() {
 }
 
 ConductorProcess::Fate ConductorProcess::next_await(const std::string& what) {
-  const bool command = what.starts_with("command ");
+  const bool command = what.starts_with("command ") || what == "agent expand";
   const bool act = command || what.starts_with("agent ") || what.starts_with("record ") || what == "balancer set" ||
                    what == "drain" || what == "undrain";
   if (plan_.counting == Plan::Counting::commands ? !command : plan_.counting == Plan::Counting::acts && !act)

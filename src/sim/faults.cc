@@ -36,6 +36,10 @@ void Scenario::plan_faults() {
     });
   if (chance.one_in(4))
     engine_.at(chance.in(faults_from, faults_until), [this] { cancel_run(); });
+  if (chance.one_in(3))
+    cancel_in_ = chance.one_in(2) ? rollout::StepKind::undrain
+                                  : static_cast<rollout::StepKind>(
+                                        chance.in(0, static_cast<int>(rollout::StepKind::hold_before_finalize)));
   for (auto commands = chance.in(0, 3); commands > 0; --commands)
     engine_.at(chance.in(faults_from, faults_until), [this] { command_by_hand(); });
   if (release_is_broken_)
@@ -178,7 +182,7 @@ void Scenario::start_conductor(int number, Micros wait) {
     if (!calm_ && (conductors_die_ || chance.one_in(4))) {
       using Counting = ConductorProcess::Plan::Counting;
       plan.counting = chance.one_in(4) ? Counting::commands : chance.one_in(2) ? Counting::acts : Counting::all;
-      plan.kill_at = static_cast<int>(plan.counting == Counting::commands               ? chance.in(0, 2)
+      plan.kill_at = static_cast<int>(plan.counting == Counting::commands               ? chance.in(0, 3)
                                       : plan.counting == Counting::all && chance.one_in(3) ? chance.in(0, 500)
                                                                                          : chance.in(0, 60));
       plan.kill = chance.one_in(2) ? ConductorProcess::Plan::Kill::before : ConductorProcess::Plan::Kill::after;

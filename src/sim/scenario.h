@@ -41,6 +41,7 @@ class Scenario {
 
   bool settled() const;
   void look_for_the_end();
+  void cancel_in_step();
 
   Engine& engine_;
   Coverage& coverage_;
@@ -52,6 +53,8 @@ class Scenario {
   bool calm_ = false, over_ = false;
   Micros calm_at_ = 0, settled_since_ = -1, ended_at_ = -1;
   int runs_wanted_ = 2, resumes_left_ = 6, hopeless_ = 0;
+  std::optional<rollout::StepKind> cancel_in_;  ///< as soon as this step is open
+  std::uint64_t looked_at_ = 0;
   bool conductors_die_ = false, release_is_broken_ = false;
   std::string outcome_, reason_;
 };

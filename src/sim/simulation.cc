@@ -34,8 +34,20 @@ void Scenario::run() {
   engine_.after(second, [this] { people_look(); });
   engine_.at(calm_at_, [this] { calm_down(); });
   engine_.after(second, [this] { look_for_the_end(); });
-  while (!over_ && engine_.step()) site_.checker.check();
+  while (!over_ && engine_.step()) {
+    site_.checker.check();
+    if (cancel_in_) cancel_in_step();
+  }
   site_.checker.at_end();
+}
+
+void Scenario::cancel_in_step() {
+  if (looked_at_ == site_.database.revision || site_.database.runs().empty()) return;
+  looked_at_ = site_.database.revision;
+  const auto* step = site_.database.runs().rbegin()->second.open_step();
+  if (!step || step->kind != *cancel_in_) return;
+  cancel_in_.reset();
+  cancel_run();
 }
 
 bool Scenario::settled() const {
