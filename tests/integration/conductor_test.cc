@@ -290,7 +290,9 @@ TEST_F(ConductorTest, OneThatWasFrozenWritesNothingMore) {
   const auto acts = site.acts;
   const auto seq = database.query("select max(changed) from upgrade_step");
   frozen.run_until(300ms, [] { return false; });
-  EXPECT_EQ(site.acts, acts);
+  // One act whose intent was in the journal already may be under way: the lease was ended by hand here, within the
+  // time that its holder may trust it. Agents refuse its orders; the journal takes nothing from it.
+  EXPECT_LE(site.acts, acts + 1);
   EXPECT_EQ(database.query("select max(changed) from upgrade_step"), seq);
   ASSERT_TRUE(next.run_until(20s, [&] { return state() == "done"; })) << load().message;
 }
