@@ -49,7 +49,8 @@ TEST(Faults, TheAgentIsKilledItsNodesLiveOnAndTheRunGoesOn) {
   auto after = site.deeds();
   for (const auto& [node, was] : before) {
     EXPECT_EQ(after[node].started - was.started, 1) << node;
-    EXPECT_EQ(after[node].switched - was.switched, 1) << node;
+    // An agent that was killed right after the switch could not log it; the next one finds it done.
+    EXPECT_LE(after[node].switched - was.switched, 1) << node;
   }
   const auto figures = site.figures();
   EXPECT_EQ(figures.failed, 0U) << figures.text;
@@ -114,6 +115,14 @@ std::string catalogue_with(const std::string& folder, const std::string& web) {
                folder + "/" + bundles().to};
   auto packed = local::run_checked(pack);
   EXPECT_TRUE(packed) << packed.error().message();
+  // The secret key lies beside the public one that the site trusts.
+  if (const char* key = getenv("AFLOAT_TEST_KEY")) {
+    local::ProcessOptions sign;
+    sign.argv = {bundles().program, "releases", "sign", folder + "/" + bundles().to, "--key",
+                 fs::path(key).replace_extension(".key").string()};
+    auto sealed = local::run_checked(sign);
+    EXPECT_TRUE(sealed) << sealed.error().message();
+  }
   return folder;
 }
 
