@@ -20,8 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds selfcheck_timeout(30);
 constexpr int first_build_with_selfcheck = 10'010'000;  // 1.1.0; of an older one only the version is asked for
-/// Exit code of `afloat upgrade expand` when the database was away.
-constexpr int expand_try_again = 75;
 
 bool changes_process(const AgentCommand& command) {
   return command.kind == "stop" || command.kind == "switch" || command.kind == "start";
@@ -194,8 +192,7 @@ Result<void> Agent::distribute(const std::string& version) {
     if (!finished) return on_this_host(finished.error());
     if (finished->exit_code == 0) return std::string(trim(finished->output));
     const auto said = std::string(trim(finished->output));
-    // 75: what it found may pass by itself, so the conductor asks again.
-    return on_this_host(Error(finished->exit_code == 75 ? ErrorKind::unavailable : ErrorKind::failed_precondition,
+    return on_this_host(Error(finished->exit_code == exit_try_again ? ErrorKind::unavailable : ErrorKind::failed_precondition,
                               fmt::format("release {} {}: {} (code {}). Mend that, then try again; nothing was stopped.",
                                           version, what, said.empty() ? "it said nothing" : said, finished->exit_code)));
   };
@@ -251,7 +248,7 @@ Result<void> Agent::expand(const AgentCommand& command) {
   if (!finished) return std::unexpected(finished.error());
   if (finished->exit_code == 0) return {};
   // The conductor tries again after what passes by itself, such as a database that restarts; else it asks a person.
-  const auto kind = finished->exit_code == expand_try_again ? ErrorKind::unavailable
+  const auto kind = finished->exit_code == exit_try_again ? ErrorKind::unavailable
                     : finished->exit_code == 2              ? ErrorKind::invalid_argument
                                                             : ErrorKind::failed_precondition;
   return fail(kind,

@@ -55,6 +55,13 @@ Result<int> follow_site(SiteRest& site) {
   }
 }
 
+/// After approve or retry: the tasks run.
+Result<int> tasks_run(SiteRest& site, const FinalizeOptions& options, const json::object& asked) {
+  if (options.wait) return follow_site(site);
+  fmt::print("The site is {}; `afloat status` shows its upgrade tasks.\n", string_or(asked, "state"));
+  return 0;
+}
+
 Result<int> start(SiteRest& site, const FinalizeOptions& options) {
   auto asked = site.object("POST", "/rest/zdu/start", {}, {.timeout = 30s});
   if (!asked) return std::unexpected(asked.error());
@@ -70,9 +77,7 @@ Result<int> finalize(SiteRest& site, const FinalizeOptions& options) {
   auto asked = site.object("POST", "/rest/zdu/approve", {}, {.timeout = 30s});
   if (!asked) return std::unexpected(asked.error());
   fmt::print("Finalizing: the old release can no longer write, and there is no way back.\n");
-  if (options.wait) return follow_site(site);
-  fmt::print("The site is {}; `afloat status` shows its upgrade tasks.\n", string_or(*asked, "state"));
-  return 0;
+  return tasks_run(site, options, *asked);
 }
 
 Result<int> retry(SiteRest& site, const FinalizeOptions& options) {
@@ -82,9 +87,7 @@ Result<int> retry(SiteRest& site, const FinalizeOptions& options) {
   auto cluster = site.object("GET", "/rest/afloat/1/cluster");
   if (const auto run = cluster ? int_or(*cluster, "run") : 0; run > 0)
     fmt::print("Upgrade run {} is in charge: if it has paused, let it go on with `afloat upgrade resume`.\n", run);
-  if (options.wait) return follow_site(site);
-  fmt::print("The site is {}; `afloat status` shows its upgrade tasks.\n", string_or(*asked, "state"));
-  return 0;
+  return tasks_run(site, options, *asked);
 }
 
 }  // namespace

@@ -15,6 +15,7 @@
 #include "cli/commands.h"
 #include "cli/run_task.h"
 #include "local/process.h"
+#include "ports/hosts.h"
 #include "server/node.h"
 #include "server/start_checks.h"
 #include "server/templates.h"
@@ -97,9 +98,6 @@ Task<void> expand(boost::asio::io_context& context, boost::asio::thread_pool& po
                                    clock.steady_now() + std::chrono::minutes(10));
 }
 
-/// EX_TEMPFAIL of sysexits.h; the agent knows it.
-constexpr int exit_try_again = 75;
-
 int expand_command(const std::string& config_path, const std::string& name) {
   auto site = server::load_config(config_path);
   if (!site) {
@@ -176,7 +174,7 @@ void add_serve_command(CLI::App& app, int& exit_code) {
     if (!good) fmt::print(stderr, "afloat: {}\n", good.error().message());
     if (good) fmt::print("Afloat {} can serve as {} here.\n", version::stamp().version, checked->node);
     const bool may_pass = !good && good.error().kind() == ErrorKind::unavailable && good.error().code() != postgres::refused_code;
-    exit_code = good ? 0 : may_pass ? 75 : 4;
+    exit_code = good ? 0 : may_pass ? exit_try_again : 4;
   });
 }
 

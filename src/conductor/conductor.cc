@@ -111,7 +111,7 @@ Task<void> Conductor::become_leader() {
   act_ = {};
   auto now = co_await runs_.database_time(within(database_time_limit));
   if (!now) co_return std::unexpected(now.error());
-  clock_offset_ms_ = *now - whole_ms(clock_.steady_now().time_since_epoch());
+  note_database_time(*now);
   settings_.log("info", fmt::format("leading with epoch {}", lead_->epoch));
   co_return Result<void>{};
 }
@@ -261,6 +261,10 @@ Order Conductor::order() const {
 }
 
 // By the steady clock: deadlines are counted with it, and a wall clock that is set would end them all at once.
+void Conductor::note_database_time(std::int64_t now_ms) {
+  clock_offset_ms_ = now_ms - whole_ms(clock_.steady_now().time_since_epoch());
+}
+
 std::int64_t Conductor::database_now() const {
   return whole_ms(clock_.steady_now().time_since_epoch()) + clock_offset_ms_;
 }

@@ -64,6 +64,7 @@ class Conductor {
   void note_changes(const rollout::Run& before, const rollout::Run& after);
   Order order() const;
   Deadline within(std::chrono::milliseconds time) const { return clock_.steady_now() + time; }
+  void note_database_time(std::int64_t now_ms);
   std::int64_t database_now() const;
   Task<void> pause(std::chrono::milliseconds time);
   void lose_lead(const std::string& why);
@@ -84,7 +85,7 @@ class Conductor {
   SteadyTime renewed_{};        ///< when the last successful renewal was sent
   SteadyTime reached_since_{};  ///< database, without a gap
   bool reached_ = false;
-  std::int64_t clock_offset_ms_ = 0;  ///< database time - our steady time
+  std::int64_t clock_offset_ms_ = 0;  ///< database time - our steady time, see note_database_time()
   std::optional<rollout::Run> run_;
   rollout::ActState act_;
   SteadyTime message_written_{};

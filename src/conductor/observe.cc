@@ -16,9 +16,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     if (!reached_) reached_since_ = clock_.steady_now();
     reached_ = true;
     seen.cluster = std::move(*snapshot);
-    clock_offset_ms_ = seen.cluster->now_ms - std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                  clock_.steady_now().time_since_epoch())
-                                                  .count();
+    note_database_time(seen.cluster->now_ms);
   }
   seen.database_reached_ms =
       reached_ ? std::chrono::duration_cast<std::chrono::milliseconds>(clock_.steady_now() - reached_since_).count()

@@ -22,6 +22,10 @@ struct Order {
   std::optional<std::string> expected_incarnation; ///< of the node process; checked where set
 };
 
+/// Exit code (EX_TEMPFAIL of sysexits.h) of a release's own commands, `upgrade expand` and `selfcheck`, when what
+/// stood in the way may pass by itself, such as a database that restarts: the agent tells it as unavailable.
+inline constexpr int exit_try_again = 75;
+
 struct HostNode {
   std::string name;
   std::string version;      ///< of the switched link

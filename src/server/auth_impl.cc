@@ -121,7 +121,7 @@ class StoredAuth final : public Auth {
 
   Task<std::string> sign_in(std::string name, std::string password, std::string remote, Deadline deadline) override {
     const auto state = state_;
-    auto identity = co_await verify(state, std::move(name), std::move(password), std::move(remote), deadline);
+    auto identity = co_await verify(state, std::move(name), std::move(password), std::move(remote), deadline, std::nullopt);
     if (!identity) co_return std::unexpected(identity.error());
     const auto id = random_hex(32);
     const auto csrf = random_hex(16);
@@ -271,21 +271,23 @@ class StoredAuth final : public Auth {
     if (colon == std::string::npos)
       co_return fail(ErrorKind::unauthenticated, "The basic credentials are not base64 of name:password.");
     const auto name = decoded->substr(0, colon);
-    const auto& digest = hash;
+    std::optional<store::User> user;
     if (is_utf8(name)) {
-      auto candidate = co_await store::find_candidate(state->with.database, name, digest, deadline);
+      auto candidate = co_await store::find_candidate(state->with.database, name, hash, deadline);
       if (!candidate && candidate.error().kind() != ErrorKind::not_found) co_return std::unexpected(candidate.error());
       if (candidate && candidate->verified) {
         lifetime = std::min(lifetime, candidate->remaining);
         co_return identity_of(candidate->user, Identity::Via::basic);
       }
+      if (candidate) user = std::move(candidate->user);
     }
-    std::string verified_hash;
-    auto identity = co_await verify(state, name, decoded->substr(colon + 1), std::move(remote), deadline, &verified_hash);
-    if (identity) {
+    const auto password_hash = user ? user->password_hash : std::string();
+    auto identity = co_await verify(state, name, decoded->substr(colon + 1), std::move(remote), deadline, std::move(user));
+    if (identity && !password_hash.empty()) {
       auto executor = co_await boost::asio::this_coro::executor;
-      spawn(executor, "verified credential",
-            [state, digest, user = identity->user_id, verified_hash] { return tell_others(state, digest, user, verified_hash); });
+      spawn(executor, "verified credential", [state, hash, id = identity->user_id, password_hash] {
+        return tell_others(state, hash, id, password_hash);
+      });
     }
     co_return identity;
   }
@@ -307,9 +309,9 @@ class StoredAuth final : public Auth {
     co_return identity_of(**user, Identity::Via::token);
   }
 
-  /// The password hash that it was verified against goes to `verified_hash`.
+  /// `read` is the user of that name where the caller has read it just now.
   static Task<Identity> verify(std::shared_ptr<State> state, std::string name, std::string password, std::string remote,
-                               Deadline deadline, std::string* verified_hash = nullptr) {
+                               Deadline deadline, std::optional<store::User> read) {
     const auto who = to_lower(name) + '\n' + remote;
     auto& shared = *state->with.shared;
     if (shared.blocked(who, state->with.clock.steady_now()))
@@ -317,7 +319,7 @@ class StoredAuth final : public Auth {
                      "There were ten failed sign-ins for this user within a minute; wait a minute and try again.");
     if (!is_utf8(name) || password.size() > longest_password)
       co_return fail(ErrorKind::unauthenticated, "The user name or the password is wrong.");
-    auto user = co_await store::find_user(state->with.database, name, deadline);
+    auto user = read ? Result<store::User>(*std::move(read)) : co_await store::find_user(state->with.database, name, deadline);
     if (!user && user.error().kind() != ErrorKind::not_found) co_return std::unexpected(user.error());
     bool right = false;
     // An unknown user costs as much time as a wrong password, so the time does not tell who exists.
@@ -332,7 +334,6 @@ class StoredAuth final : public Auth {
       shared.failed(who, state->with.clock.steady_now());
       co_return fail(ErrorKind::unauthenticated, "The user name or the password is wrong.");
     }
-    if (verified_hash) *verified_hash = user->password_hash;
     co_return identity_of(*user, Identity::Via::basic);
   }
 

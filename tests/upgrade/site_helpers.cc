@@ -1,7 +1,10 @@
 #include "upgrade/site_helpers.h"
 
+#include <signal.h>
+
 #include <filesystem>
 #include <fstream>
+#include <future>
 #include <sstream>
 
 #include "base/json_fields.h"
@@ -127,6 +130,49 @@ ProcessEntry process_entry(pid_t pid) {
 bool ended(pid_t pid) {
   const auto state = process_entry(pid).state;
   return state.empty() || state == "Z" || state == "X";
+}
+
+namespace {
+constexpr int late_writes = 6;
+}
+
+void wake_with_late_writes(SiteFixture& site, const std::string& node, pid_t sleeper, const std::string& title,
+                           const std::string& id, int version) {
+  // These lie in its socket before it wakes up, so they are the first thing that it sees.
+  http::Client client(late_writes);
+  std::vector<std::future<Result<http::Response>>> answers;
+  for (int i = 0; i < late_writes; ++i) {
+    auto late = i == 0 ? request_to(site, node, "PUT", "/rest/api/content/" + id, page_json(title, "too late", version))
+                       : request_to(site, node, "POST", "/rest/api/content",
+                                    page_json("Too late " + std::to_string(i), "too late"));
+    answers.push_back(std::async(std::launch::async,
+                                 [&client, late = std::move(late)] { return client.send_blocking(late, seconds(8)); }));
+  }
+  for (auto& answer : answers) EXPECT_EQ(answer.wait_for(milliseconds(50)), std::future_status::timeout);
+  ASSERT_EQ(kill(sleeper, SIGCONT), 0);
+  for (auto& answer : answers) {
+    const auto said = answer.get();
+    EXPECT_TRUE(!said || said->status >= 400) << said->status << " " << *said->body;
+  }
+
+  // It ends; the agent may start it again, and that one must not get in either: a removed id never comes back.
+  json::object told;
+  EXPECT_TRUE(eventually(seconds(15), [&] {
+    told = agent_node(site, node);
+    return !told.empty() && !bool_or(told, "running", true);
+  })) << json::serialize(told);
+  const auto code = int_or(told, "last_exit_code");
+  EXPECT_TRUE(code == 78 || code == 1) << json::serialize(told);
+}
+
+void expect_no_late_write(HttpClient client, const std::string& id) {
+  const auto page = client.get("/rest/api/content/" + id + "?expand=body.storage,version");
+  EXPECT_EQ(page.body->find("too late"), std::string::npos) << *page.body;
+  for (int i = 1; i < late_writes; ++i) {
+    const auto list = client.get_json("/rest/api/content?spaceKey=T&title=Too%20late%20" + std::to_string(i));
+    const auto* results = array_at(list, "results");
+    EXPECT_TRUE(results && results->empty()) << json::serialize(list);
+  }
 }
 
 Users::Users(SiteFixture& site, int rate) {

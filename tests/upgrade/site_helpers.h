@@ -47,6 +47,13 @@ ProcessEntry process_entry(pid_t pid);
 /// Dead, whether or not its parent has taken notice: what was killed without its parent waits long for init.
 bool ended(pid_t pid);
 
+/// Puts writes of page `id` ("too late", as `version`) and of new pages into the socket of a frozen node, wakes it with
+/// SIGCONT, and expects that it acknowledges none of them and ends for good with 78 or 1. ASSERT_NO_FATAL_FAILURE.
+void wake_with_late_writes(SiteFixture& site, const std::string& node, pid_t sleeper, const std::string& title,
+                           const std::string& id, int version);
+/// None of those writes is there.
+void expect_no_late_write(HttpClient client, const std::string& id);
+
 /// `afloat load` as a process of its own, so that it is outside of everything that is upgraded.
 class Users {
  public:

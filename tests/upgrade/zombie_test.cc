@@ -1,8 +1,5 @@
 #include <signal.h>
 
-#include <future>
-
-#include "base/json_fields.h"
 #include "upgrade/site_helpers.h"
 
 // Nodes that sleep through a decision of the others (a paused virtual machine, a machine that swaps) and wake up
@@ -10,8 +7,6 @@
 namespace afloat::test {
 namespace {
 
-namespace json = boost::json;
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 TEST(UpgradeOfASite, ANewNodeThatSleptThroughCancelExitsAndAcknowledgesNothing) {
@@ -41,43 +36,12 @@ TEST(UpgradeOfASite, ANewNodeThatSleptThroughCancelExitsAndAcknowledgesNothing) 
   ASSERT_EQ(cancelled.status, 200) << *cancelled.body;
   EXPECT_EQ(site.phase(), "STABLE");
 
-  // These lie in its socket before it wakes up, so they are the first thing that it sees.
-  constexpr int writes = 6;
-  http::Client client(writes);
-  std::vector<std::future<Result<http::Response>>> answers;
-  for (int i = 0; i < writes; ++i) {
-    auto late = i == 0 ? request_to(site, "node3", "PUT", "/rest/api/content/" + id, page_json("Asleep", "too late", 3))
-                       : request_to(site, "node3", "POST", "/rest/api/content",
-                                    page_json("Too late " + std::to_string(i), "too late"));
-    answers.push_back(std::async(std::launch::async,
-                                 [&client, late = std::move(late)] { return client.send_blocking(late, seconds(8)); }));
-  }
-  for (auto& answer : answers) EXPECT_EQ(answer.wait_for(milliseconds(50)), std::future_status::timeout);
-  ASSERT_EQ(kill(sleeper, SIGCONT), 0);
-  for (auto& answer : answers) {
-    const auto said = answer.get();
-    EXPECT_TRUE(!said || said->status >= 400) << said->status << " " << *said->body;
-  }
-
-  // It ends; the agent may start it again, and that one must not get in either: a removed id never comes back.
-  json::object told;
-  EXPECT_TRUE(eventually(seconds(15), [&] {
-    told = agent_node(site, "node3");
-    return !told.empty() && !bool_or(told, "running", true);
-  })) << json::serialize(told);
-  const auto code = int_or(told, "last_exit_code");
-  EXPECT_TRUE(code == 78 || code == 1) << json::serialize(told);
+  ASSERT_NO_FATAL_FAILURE(wake_with_late_writes(site, "node3", sleeper, "Asleep", id, 3));
   expect_settled(site, bundles().from, {"node1", "node2"});
   for (const char* node : {"node1", "node2"}) {
     const auto page = site.admin(node).get("/rest/api/content/" + id + "?expand=body.storage,version");
     EXPECT_NE(page.body->find("awake"), std::string::npos) << *page.body;
-    EXPECT_EQ(page.body->find("too late"), std::string::npos) << *page.body;
-    for (int i = 1; i < writes; ++i) {
-      const auto list =
-          site.admin(node).get_json("/rest/api/content?spaceKey=T&title=Too%20late%20" + std::to_string(i));
-      const auto* results = array_at(list, "results");
-      EXPECT_TRUE(results && results->empty()) << json::serialize(list);
-    }
+    expect_no_late_write(site.admin(node), id);
   }
 }
 
