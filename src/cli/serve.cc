@@ -173,7 +173,7 @@ void add_serve_command(CLI::App& app, int& exit_code) {
     auto good = selfcheck(checked->config, checked->node);
     if (!good) fmt::print(stderr, "afloat: {}\n", good.error().message());
     if (good) fmt::print("Afloat {} can serve as {} here.\n", version::stamp().version, checked->node);
-    const bool may_pass = !good && good.error().kind() == ErrorKind::unavailable && good.error().code() != postgres::refused_code;
+    const bool may_pass = !good && good.error().kind() == ErrorKind::unavailable && good.error().code() != database_refuses;
     exit_code = good ? 0 : may_pass ? exit_try_again : 4;
   });
 }

@@ -12,6 +12,11 @@
 /// SQL for store/. One implementation: adapters/postgres (SQLite follows with the trial).
 namespace afloat {
 
+/// Codes of connection errors, all of kind unavailable. `refuses`: waiting does not mend it (wrong password, no such
+/// database or user, a connection string that can't be read), though a running node goes on trying all the same.
+inline constexpr std::string_view database_away = "DATABASE_AWAY";
+inline constexpr std::string_view database_refuses = "DATABASE_REFUSES";
+
 /// One argument: text form, raw bytes (for bytea), or NULL.
 class Value {
  public:

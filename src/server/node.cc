@@ -220,7 +220,7 @@ class Node final : public NodeControl {
       auto decision = ready ? co_await cluster_->admit(candidate, in(seconds(30)))
                             : Result<cluster::AdmissionDecision>(std::unexpected(ready.error()));
       const auto now = clock_.steady_now();
-      if (!decision && decision.error().kind() == ErrorKind::unavailable && decision.error().code() != postgres::refused_code) {
+      if (!decision && decision.error().kind() == ErrorKind::unavailable && decision.error().code() != database_refuses) {
         const auto waited = std::chrono::duration_cast<seconds>(now - began).count();
         if (now >= patience)
           co_return fail(ErrorKind::unavailable, fmt::format("{} Waited {} s for it.", decision.error().message(), waited));

@@ -36,17 +36,20 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   auto templates = Templates::load(p.web + "/templates", self->assets_->urls());
   if (!templates) return std::unexpected(templates.error());
   self->templates_ = std::move(*templates);
-  auto offload_here = [pool = &p.pool](std::move_only_function<void()> work) { return offload(*pool, std::move(work)); };
+  auto offload_here = [pool = &p.pool](std::move_only_function<void()> work) {
+    return offload(*pool, std::move(work));
+  };
   auto refresh = [self](Deadline deadline) { return refresh_gates(*self->context_, deadline); };
-  self->auth_ = make_auth({*self->database_, self->gates_, *self->changes_, p.clock, p.auth_shared, refresh,
-                           [pool = &p.hashing](std::move_only_function<void()> work) { return offload(*pool, std::move(work)); },
-                           p.site_key, p.config.base_url.starts_with("https:")});
-  self->long_tasks_ = make_long_tasks({*self->database_, self->gates_, p.clock, self->io_.get_executor(), p.info.name,
-                                       p.tasks_running,
-                                       [control = &p.control] { return control->state() != cluster::NodeState::ACTIVE; }, refresh});
-  self->context_.reset(new Context{p.config, p.info, p.clock, self->timer_, *self->database_, self->gates_, *self->changes_,
-                                   p.blobs, *self->auth_, self->cache_, p.metrics, *self->templates_, *self->long_tasks_,
-                                   offload_here});
+  self->auth_ =
+      make_auth({*self->database_, self->gates_, *self->changes_, p.clock, p.auth_shared, refresh,
+                 [pool = &p.hashing](std::move_only_function<void()> work) { return offload(*pool, std::move(work)); },
+                 p.site_key, p.config.base_url.starts_with("https:")});
+  self->long_tasks_ =
+      make_long_tasks({*self->database_, self->gates_, p.clock, self->io_.get_executor(), p.info.name, p.tasks_running,
+                       [control = &p.control] { return control->state() != cluster::NodeState::ACTIVE; }, refresh});
+  self->context_.reset(new Context{p.config, p.info, p.clock, self->timer_, *self->database_, self->gates_,
+                                   *self->changes_, p.blobs, *self->auth_, self->cache_, p.metrics, *self->templates_,
+                                   *self->long_tasks_, offload_here});
   self->cluster_ = store::make_cluster_store(*self->database_, p.clock, self->timer_);
   Context& context = *self->context_;
   add_status_routes(self->router_, context, p.control);
@@ -71,7 +74,8 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
     log(Level::error, "accept_failed", {{"message", message}});
     self->parts_.metrics.findings.add("handles", "handles", std::move(message), self->parts_.clock.unix_ms());
   };
-  self->server_ = std::make_unique<http::Server>(self->io_, limits, [self](http::Request r) { return self->handle(std::move(r)); });
+  self->server_ =
+      std::make_unique<http::Server>(self->io_, limits, [self](http::Request r) { return self->handle(std::move(r)); });
   return shard;
 }
 
@@ -96,7 +100,8 @@ std::chrono::nanoseconds Shard::cpu_time() const {
   if (!started_) return {};
   clockid_t clock{};
   timespec time{};
-  if (pthread_getcpuclockid(const_cast<std::thread&>(thread_).native_handle(), &clock) != 0 || clock_gettime(clock, &time) != 0)
+  if (pthread_getcpuclockid(const_cast<std::thread&>(thread_).native_handle(), &clock) != 0 ||
+      clock_gettime(clock, &time) != 0)
     return {};
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
 }
@@ -118,6 +123,16 @@ Task<void> Shard::warm_up(Deadline deadline) {
   co_return Result<void>{};
 }
 
+// The client was told in general words; here is the reason. While a database is away each request has the same one,
+// so that one a second is enough.
+void Shard::note_fault(const std::string& target, const http::Response& response) {
+  const auto now = parts_.clock.steady_now();
+  if (now < next_fault_) return;
+  next_fault_ = now + std::chrono::seconds(1);
+  log(response.status == 503 ? Level::warning : Level::error, "request_failed",
+      {{"target", target}, {"status", std::to_string(response.status)}, {"message", response.fault}});
+}
+
 Async<http::Response> Shard::handle(http::Request request) {
   using cluster::NodeState;
   const auto arrived = request.arrived;
@@ -125,16 +140,19 @@ Async<http::Response> Shard::handle(http::Request request) {
   const bool open = request.path == "/status" || request.path == "/metrics" || request.path.starts_with("/health/");
   http::Response response;
   // A node whose lease may have run out answers nothing: it could show what others have long changed.
-  const bool may_answer = (state == NodeState::ACTIVE || state == NodeState::DRAINING || state == NodeState::TERMINATING) &&
-                          parts_.control.lease_valid();
+  const bool may_answer =
+      (state == NodeState::ACTIVE || state == NodeState::DRAINING || state == NodeState::TERMINATING) &&
+      parts_.control.lease_valid();
   if (!open && !may_answer) {
-    response = http::error_response(Error(ErrorKind::unavailable, "This node does not take requests at the moment; try again."));
+    response = http::error_response(
+        Error(ErrorKind::unavailable, "This node does not take requests at the moment; try again."));
     response.close = true;
   } else {
     auto use = gates_.use();
-    std::string target = parts_.config.log_level == "debug" ? request.method + " " + request.target : std::string();
+    const std::string target = request.method + " " + request.target;
     response = co_await router_.route(std::move(request));
-    if (!target.empty()) log(Level::debug, "request", {{"target", target}, {"status", std::to_string(response.status)}});
+    log(Level::debug, "request", {{"target", target}, {"status", std::to_string(response.status)}});
+    if (!response.fault.empty()) note_fault(target, response);
   }
   if (response.drop_connection) {
     parts_.metrics.count_unknown();
@@ -142,7 +160,9 @@ Async<http::Response> Shard::handle(http::Request request) {
   }
   response.headers.set("X-Afloat-Node", parts_.info.name);
   response.headers.set("X-Content-Type-Options", "nosniff");
-  parts_.metrics.count(response.status, std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady_now() - arrived).count());
+  parts_.metrics.count(
+      response.status,
+      std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady_now() - arrived).count());
   co_return response;
 }
 

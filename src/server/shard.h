@@ -61,6 +61,7 @@ class Shard {
  private:
   explicit Shard(NodeParts parts);
   Async<http::Response> handle(http::Request request);
+  void note_fault(const std::string& target, const http::Response& response);
 
   NodeParts parts_;
   boost::asio::io_context io_{1};
@@ -80,6 +81,7 @@ class Shard {
   std::unique_ptr<http::Server> server_;
   std::thread thread_;
   std::atomic<bool> started_{false};
+  SteadyTime next_fault_{};
 };
 
 }  // namespace afloat::server

@@ -26,7 +26,7 @@ struct DatabaseView {
   bool has_attachments = false;  ///< so the shared home can't be empty
 };
 /// Errors: failed_precondition (encoding, rights), unavailable (away; with the code
-/// postgres::refused_code where waiting does not help: wrong password, no such database).
+/// database_refuses where waiting does not help: wrong password, no such database).
 Task<DatabaseView> look_at_database(Database& database, Deadline deadline);
 
 /// A shared home without a trace of this site, while the database knows of attachments, is a mount point whose

@@ -124,7 +124,8 @@ TEST(BadSurroundings, AWrongPasswordEndsTheStartAndADatabaseThatIsAwayIsWaitedFo
   const auto locked = replace_all(server->connection("wiki"), "user=afloat", "user=locked");
   ASSERT_TRUE(eventually(seconds(5), [&] {
     LoneNode node(locked + " password=wrong");
-    return node.afloat({"selfcheck", "--config", node.config(), "--node", "lone"}).output.find("authentication failed") != std::string::npos;
+    return node.afloat({"selfcheck", "--config", node.config(), "--node", "lone"})
+               .output.find("authentication failed") != std::string::npos;
   }));
   {
     LoneNode node(locked + " password=wrong");
@@ -135,20 +136,26 @@ TEST(BadSurroundings, AWrongPasswordEndsTheStartAndADatabaseThatIsAwayIsWaitedFo
   server->stop();
   LoneNode node(server->connection("wiki"));
   ASSERT_NO_FATAL_FAILURE(node.start());
-  ASSERT_TRUE(eventually(seconds(10), [&] { return node.log().find("Waiting for it") != std::string::npos; })) << node.log();
+  ASSERT_TRUE(eventually(seconds(10), [&] { return node.log().find("Waiting for it") != std::string::npos; }))
+      << node.log();
   expect_words(node.log(), {"Can't connect to the database", "at most 60 s"});
   ASSERT_TRUE(server->start_again());
   ASSERT_TRUE(node.wait_ready()) << node.log();
 
   // Away later: answered at once with what a client may do, and over within a second.
   server->stop(true);
+  // Where the database is and who we are there is for the log, not for clients.
   http::Response away;
   ASSERT_TRUE(eventually(seconds(10), [&] {
     away = node.admin().get("/rest/api/space");
-    return away.status == 503;
-  }));
+    EXPECT_EQ(away.body->find(folder.path()), std::string::npos) << *away.body;
+    return away.status == 503 && message_in(away).starts_with("The site can't reach its database");
+  })) << *away.body;
   EXPECT_EQ(away.headers.get("Retry-After"), "1");
-  EXPECT_TRUE(eventually(seconds(10), [&] { return node.admin().get("/status").status == 503; })) << "its lease ran out";
+  expect_words(node.log(),
+               {"request_failed", "GET /rest/api/space", "Can't connect to the database", folder.path() + "/pg"});
+  EXPECT_TRUE(eventually(seconds(10), [&] { return node.admin().get("/status").status == 503; }))
+      << "its lease ran out";
   ASSERT_TRUE(server->start_again());
   EXPECT_TRUE(eventually(seconds(1), [&] { return node.admin().get("/rest/api/space").status == 200; }))
       << *node.admin().get("/rest/api/space").body << node.log();
@@ -157,7 +164,8 @@ TEST(BadSurroundings, AWrongPasswordEndsTheStartAndADatabaseThatIsAwayIsWaitedFo
   EXPECT_EQ(node.process().stop(), 0);
   server->stop();
   ASSERT_NO_FATAL_FAILURE(node.start());
-  ASSERT_TRUE(eventually(seconds(10), [&] { return node.log().find("Waiting for it") != std::string::npos; })) << node.log();
+  ASSERT_TRUE(eventually(seconds(10), [&] { return node.log().find("Waiting for it") != std::string::npos; }))
+      << node.log();
   EXPECT_EQ(node.process().stop(), 0) << node.log();
 }
 
@@ -200,7 +208,8 @@ TEST(BadSurroundings, AFullDiskAndAReadOnlyOneAnswerClearlyAndLeaveNothingHalfWr
   } unmount{disk};
   node.shared_home = disk;
   node.write_config();
-  ASSERT_NO_FATAL_FAILURE(node.start(mounted ? std::vector<std::string>{} : std::vector<std::string>{"prlimit", "--fsize=1500000"}));
+  ASSERT_NO_FATAL_FAILURE(
+      node.start(mounted ? std::vector<std::string>{} : std::vector<std::string>{"prlimit", "--fsize=1500000"}));
   ASSERT_TRUE(node.wait_ready()) << node.log();
   const auto page = page_in_space(node);
   ASSERT_EQ(upload(node, page, "small", "fits").status, 200);
@@ -275,9 +284,11 @@ TEST(BadSurroundings, WithoutAFreeFileHandleItSaysSoAndRecovers) {
   {
     boost::asio::io_context context;
     std::vector<boost::asio::ip::tcp::socket> sockets;
-    const boost::asio::ip::tcp::endpoint there(boost::asio::ip::make_address("127.0.0.1"), static_cast<unsigned short>(node.port()));
+    const boost::asio::ip::tcp::endpoint there(boost::asio::ip::make_address("127.0.0.1"),
+                                               static_cast<unsigned short>(node.port()));
     for (int i = 0; i < 100; ++i) sockets.emplace_back(context).connect(there);
-    EXPECT_TRUE(eventually(seconds(5), [&] { return node.log().find("accept_failed") != std::string::npos; })) << node.log();
+    EXPECT_TRUE(eventually(seconds(5), [&] { return node.log().find("accept_failed") != std::string::npos; }))
+        << node.log();
   }
   EXPECT_TRUE(node.wait_ready()) << node.log();
   const auto log = node.log();

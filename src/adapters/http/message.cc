@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "base/text.h"
+#include "ports/database.h"
 
 namespace afloat::http {
 
@@ -66,7 +67,9 @@ Response html_response(int status, std::string body) {
   return text_response(status, std::move(body), "text/html; charset=utf-8");
 }
 
-Response json_response(int status, std::string body) { return text_response(status, std::move(body), "application/json"); }
+Response json_response(int status, std::string body) {
+  return text_response(status, std::move(body), "application/json");
+}
 
 Response redirect(std::string location, int status) {
   Response response;
@@ -77,17 +80,25 @@ Response redirect(std::string location, int status) {
 
 int status_of(ErrorKind kind) {
   switch (kind) {
-    case ErrorKind::invalid_argument: return 400;
-    case ErrorKind::unauthenticated: return 401;
-    case ErrorKind::permission_denied: return 403;
-    case ErrorKind::not_found: return 404;
+    case ErrorKind::invalid_argument:
+      return 400;
+    case ErrorKind::unauthenticated:
+      return 401;
+    case ErrorKind::permission_denied:
+      return 403;
+    case ErrorKind::not_found:
+      return 404;
     case ErrorKind::conflict:
-    case ErrorKind::failed_precondition: return 409;
-    case ErrorKind::resource_exhausted: return 413;
-    case ErrorKind::unavailable: return 503;
+    case ErrorKind::failed_precondition:
+      return 409;
+    case ErrorKind::resource_exhausted:
+      return 413;
+    case ErrorKind::unavailable:
+      return 503;
     case ErrorKind::deadline_exceeded:
     case ErrorKind::data_corrupted:
-    case ErrorKind::internal: return 500;
+    case ErrorKind::internal:
+      return 500;
   }
   return 500;
 }
@@ -97,15 +108,31 @@ Response error_response(const Error& error) {
   return error_response(error, error.code() == "AF001" ? 503 : status_of(error.kind()));
 }
 
+namespace {
+
+/// What a client is told of an error that happened inside the site; "" for errors that are about its request.
+std::string_view general_words(const Error& error) {
+  if (error.code() == database_away || error.code() == database_refuses)
+    return "The site can't reach its database at the moment. Nothing was changed; try again in a moment.";
+  if (error.kind() == ErrorKind::internal)
+    return "Something went wrong inside this node. Try again; if it stays so, the node's log has the reason.";
+  return {};
+}
+
+}  // namespace
+
 Response error_response(const Error& error, int status) {
+  const auto general = general_words(error);
   // A message may quote what the client sent, and JSON is UTF-8.
-  boost::json::object body{{"statusCode", status}, {"message", as_utf8(error.message())}};
+  boost::json::object body{{"statusCode", status},
+                           {"message", general.empty() ? as_utf8(error.message()) : std::string(general)}};
   if (!error.code().empty()) body["code"] = error.code();
   body["data"] = boost::json::object{{"errors", boost::json::array{}}};
   Response response = json_response(status, boost::json::serialize(body));
   if (status == 503) response.headers.set("Retry-After", "1");
   if (status == 401) response.headers.set("WWW-Authenticate", "Basic realm=\"Afloat\", charset=\"UTF-8\"");
   response.drop_connection = error.kind() == ErrorKind::deadline_exceeded;
+  if (!general.empty()) response.fault = error.message();
   return response;
 }
 
@@ -120,7 +147,8 @@ std::optional<std::string> parameter(std::string_view header, std::string_view n
     const auto begin = rest.find_first_not_of(" \t");
     if (begin == std::string_view::npos) break;
     rest.remove_prefix(begin);
-    if (rest.size() <= name.size() || !equals_ignoring_case(rest.substr(0, name.size()), name) || rest[name.size()] != '=')
+    if (rest.size() <= name.size() || !equals_ignoring_case(rest.substr(0, name.size()), name) ||
+        rest[name.size()] != '=')
       continue;
     rest.remove_prefix(name.size() + 1);
     if (rest.starts_with('"')) {
@@ -142,7 +170,8 @@ Result<std::vector<Part>> parse_multipart(const Request& request) {
   const auto type = request.headers.get("Content-Type");
   const auto boundary = parameter(type, "boundary");
   if (!to_lower(type).starts_with("multipart/form-data") || !boundary || boundary->empty())
-    return fail(ErrorKind::invalid_argument, "The request must be multipart/form-data with a boundary; send the file in the field 'file'.");
+    return fail(ErrorKind::invalid_argument,
+                "The request must be multipart/form-data with a boundary; send the file in the field 'file'.");
   const std::string delimiter = "--" + *boundary;
   const std::string_view body = request.body;
   std::vector<Part> parts;
@@ -175,7 +204,8 @@ Result<std::vector<Part>> parse_multipart(const Request& request) {
     parts.push_back(std::move(part));
     at = end + 2;
   }
-  return fail(ErrorKind::invalid_argument, "The multipart body ends before its last boundary; it may have been cut off. Send it again.");
+  return fail(ErrorKind::invalid_argument,
+              "The multipart body ends before its last boundary; it may have been cut off. Send it again.");
 }
 
 Result<std::vector<std::pair<std::string, std::string>>> parse_form(const Request& request) {

@@ -64,6 +64,7 @@ struct Response {
   std::function<Async<void>(StreamWriter&)> stream;
   bool close = false;            ///< adds Connection: close
   bool drop_connection = false;  ///< outcome unknown: close without any status (protocol, unknown outcomes)
+  std::string fault;  ///< for the node's log: what went wrong inside, where the body does not say it
 };
 
 Response text_response(int status, std::string body, std::string_view content_type = "text/plain; charset=utf-8");
@@ -73,6 +74,8 @@ Response redirect(std::string location, int status = 303);
 /// JSON {"statusCode":..,"message":..}; status by kind: invalid_argument 400, unauthenticated 401,
 /// permission_denied 403, not_found 404, conflict and failed_precondition 409, resource_exhausted 413,
 /// unavailable 503 with Retry-After: 1, deadline_exceeded -> drop_connection, others 500.
+/// What broke inside the site (internal errors, a database that can't be reached) is told to the client in general
+/// words: the error's own name hosts, users and tables. They are in `fault`, for the log.
 Response error_response(const Error& error);
 /// The same with a status that no kind stands for (408, 431, ...).
 Response error_response(const Error& error, int status);

@@ -57,7 +57,7 @@ Error connect_error(PGconn* connection) {
   else if (says("connection info string") || says("invalid connection option") || says("invalid integer value") || says("invalid port number"))
     advice = " Correct `database` in the site's configuration: it is a libpq connection string, such as host=db dbname=wiki user=wiki password=...";
   return {ErrorKind::unavailable, fmt::format("Can't connect to the database: {}.{}", message, advice),
-          advice.empty() ? std::string() : std::string(refused_code)};
+          std::string(advice.empty() ? database_away : database_refuses)};
 }
 
 Rows rows_of(const PGresult* result) {

@@ -9,10 +9,6 @@
 
 namespace afloat::postgres {
 
-/// The code of a connection error that waiting does not mend: wrong password, no such database or user,
-/// a connection string that libpq can't read. (A running node goes on trying all the same.)
-inline constexpr std::string_view refused_code = "DATABASE_REFUSES";
-
 struct Options {
   std::string connection;        ///< libpq connection string
   std::string application_name;  ///< "afloat/node1/10010009"
