@@ -292,4 +292,16 @@ std::string iso_time(std::int64_t unix_ms) {
                      clock.minutes().count(), clock.seconds().count(), clock.subseconds().count());
 }
 
+std::string duration_text(std::int64_t ms) {
+  const auto seconds = std::max<std::int64_t>(ms, 0) / 1000;
+  const auto minutes = seconds / 60, hours = minutes / 60, days = hours / 24;
+  const auto with = [](std::int64_t count, std::string_view unit) {
+    return count > 0 ? fmt::format(" {} {}", count, unit) : std::string();
+  };
+  if (days > 0) return fmt::format("{} day{}{}", days, days == 1 ? "" : "s", with(hours % 24, "h"));
+  if (hours > 0) return fmt::format("{} h{}", hours, with(minutes % 60, "min"));
+  if (minutes > 0) return fmt::format("{} min{}", minutes, minutes < 10 ? with(seconds % 60, "s") : "");
+  return fmt::format("{} s", seconds);
+}
+
 }  // namespace afloat

@@ -39,5 +39,7 @@ std::string human_bytes(std::uint64_t bytes);
 std::string nearest_word(std::string_view word, const std::vector<std::string>& known);
 /// Milliseconds since 1970 as "2026-11-23T23:47:55.123Z".
 std::string iso_time(std::int64_t unix_ms);
+/// "45 s", "12 min", "2 h 5 min", "3 days 4 h": two units at most. Less than nothing is nothing.
+std::string duration_text(std::int64_t ms);
 
 }  // namespace afloat

@@ -134,5 +134,17 @@ TEST(Text, ForPeople) {
   EXPECT_EQ(iso_time(-1), "1969-12-31T23:59:59.999Z");
 }
 
+TEST(Text, DurationsForPeopleHaveTwoUnitsAtMost) {
+  for (const auto& [ms, text] : std::vector<std::pair<std::int64_t, std::string>>{{-5, "0 s"},
+                                                                                  {59'999, "59 s"},
+                                                                                  {60'000, "1 min"},
+                                                                                  {125'000, "2 min 5 s"},
+                                                                                  {1'025'000, "17 min"},
+                                                                                  {7'500'000, "2 h 5 min"},
+                                                                                  {86'400'000, "1 day"},
+                                                                                  {273'600'000, "3 days 4 h"}})
+    EXPECT_EQ(duration_text(ms), text);
+}
+
 }  // namespace
 }  // namespace afloat

@@ -24,6 +24,7 @@
 #include "conductor/conductor.h"
 #include "server/config.h"
 #include "store/cluster_store.h"
+#include "store/notices.h"
 #include "store/run_store.h"
 #include "version/version.h"
 
@@ -32,6 +33,7 @@ namespace {
 
 struct ConductorOptions {
   std::string config = "site.toml";
+  double soak_s = rollout::usual_soak_ms / 1000.0;
   CredentialOptions credentials;
 };
 
@@ -79,6 +81,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
   auto database = postgres::make_database(context, blocking, database_options);
   auto runs = store::make_run_store(*database);
   auto cluster = store::make_cluster_store(*database, clock, timer);
+  auto notifier = store::make_event_notifier(*database);
   auto hosts = agent::make_agent_hosts(agents, client);
   auto balancer = haproxy::make_haproxy(site->haproxy_socket, site->haproxy_backend);
   auto site_client = site::make_site_client(nodes, {credentials->user, credentials->password}, client);
@@ -87,6 +90,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
   settings.holder = this_holder();
   settings.edition = site->edition;
   settings.build = version::this_build();
+  settings.soak_ms = static_cast<std::int64_t>(options.soak_s * 1000);
   settings.catalogue = [folder = site->catalogue, keys = site->trusted_keys](const std::string& wanted) {
     const auto entry = agent::find_release(folder, wanted);
     conductor::CatalogueEntry seen{entry.has_value() && !entry->problem, !entry || entry->manifest.rolling};
@@ -94,12 +98,11 @@ Result<void> run_conductor(const ConductorOptions& options) {
     seen.bundle = rollout::BundleView{.keys = !keys.empty()};
     if (keys.empty()) return seen;
     const auto key = agent::signed_by(*entry, keys);
-    (key ? seen.bundle->signed_by : seen.bundle->problem) =
-        key ? minisign::shown_id(key->id) : key.error().message();
+    (key ? seen.bundle->signed_by : seen.bundle->problem) = key ? minisign::shown_id(key->id) : key.error().message();
     return seen;
   };
   settings.log = log_line;
-  conductor::Conductor conductor(settings, clock, timer, *runs, *cluster, *hosts, *balancer, *site_client);
+  conductor::Conductor conductor(settings, clock, timer, *runs, *cluster, *hosts, *balancer, *site_client, *notifier);
 
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
   signals.async_wait([&](boost::system::error_code error, int) {
@@ -128,6 +131,11 @@ void add_conductor_command(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<ConductorOptions>();
   auto* command = app.add_subcommand("conductor", "Carry upgrade runs from plan to report (one leads, others wait)");
   command->add_option("--config", options->config, "The site's file")->capture_default_str();
+  command
+      ->add_option("--soak", options->soak_s,
+                   "Seconds for which a new node is compared with the others, where a run does not say; 0: not")
+      ->check(CLI::Range(0.0, 86'400.0))
+      ->capture_default_str();
   add_credential_options(*command, options->credentials);
   command->callback([options, &exit_code] {
     auto done = run_conductor(*options);

@@ -72,7 +72,27 @@ Result<int> start(SiteRest& site, const FinalizeOptions& options) {
   return 0;
 }
 
+/// The run that waits for a person before it finalizes; 0: none.
+std::int64_t held_run(SiteRest& site) {
+  auto cluster = site.object("GET", "/rest/afloat/1/cluster");
+  const auto id = cluster ? int_or(*cluster, "run") : 0;
+  auto run = id > 0 ? site.object("GET", fmt::format("/rest/afloat/1/runs/{}", id)) : Result<json::object>(json::object());
+  if (!run || string_or(*run, "state") != "paused") return 0;
+  const auto* steps = array_at(*run, "steps");
+  // By its step, which nodes of any release tell.
+  const bool held = steps && !steps->empty() && string_or(steps->back().as_object(), "name") == "hold_before_finalize";
+  return held ? id : 0;
+}
+
 Result<int> finalize(SiteRest& site, const FinalizeOptions& options) {
+  if (const auto id = held_run(site); id > 0) {
+    auto resumed = site.object("POST", fmt::format("/rest/afloat/1/runs/{}/resume", id), "{}", {.timeout = 30s});
+    if (!resumed) return std::unexpected(resumed.error());
+    fmt::print("Run {} goes on: it finalizes, and there is no way back.\n", id);
+    if (options.wait) return follow_site(site);
+    fmt::print("Follow it with `afloat upgrade status --watch`.\n");
+    return 0;
+  }
   // Narrowing may wait 10 s for writes of the old release.
   auto asked = site.object("POST", "/rest/zdu/approve", {}, {.timeout = 30s});
   if (!asked) return std::unexpected(asked.error());

@@ -7,6 +7,7 @@
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/run_desk.h"
 #include "cli/site_access.h"
 
 namespace afloat::cli {
@@ -101,6 +102,29 @@ int node_call(const SiteAccess& access, const std::string& verb, const std::stri
   return 0;
 }
 
+/// The run in charge takes this node back, whichever host it is on.
+int roll_back(const SiteAccess& access, const std::string& name, const std::string& config) {
+  auto body = access.call("GET", "/rest/afloat/1/cluster");
+  if (!body) return say_error(body.error());
+  auto cluster = parse_json_object(*body, "the cluster's state");
+  if (!cluster) return say_error(cluster.error());
+  const auto run = int_or(*cluster, "run");
+  if (run == 0)
+    return say_error(Error(ErrorKind::failed_precondition,
+                           "No upgrade run is in charge, so nothing is rolled back. In an upgrade by hand, switch the node to the "
+                           "old release as it was switched to the new one."));
+  auto done = access.call("POST", fmt::format("/rest/afloat/1/runs/{}/rollback", run), json::serialize(json::object{{"node", name}}));
+  if (!done && done.error().kind() == ErrorKind::not_found && !config.empty()) {
+    // The node that answered is of an older release and does not know this.
+    auto sent = RunDesk(config).send(RunDesk::Signal::rollback, run, name);
+    if (!sent) return say_error(sent.error());
+  } else if (!done) {
+    return say_error(done.error());
+  }
+  fmt::print("Run {}: {} is to go back to the old release; the run pauses then. Follow it with `afloat upgrade status --watch`.\n", run, name);
+  return 0;
+}
+
 }  // namespace
 
 void add_status_commands(CLI::App& app, int& exit_code) {
@@ -128,6 +152,13 @@ void add_status_commands(CLI::App& app, int& exit_code) {
     command->add_option("name", *name, "The node's name")->required();
     command->callback([access, name, verb = std::string(verb), &exit_code] { exit_code = node_call(*access, verb, *name); });
   }
+  auto name = std::make_shared<std::string>();
+  auto config = std::make_shared<std::string>();
+  auto* rollback = nodes->add_subcommand("rollback", "Take one upgraded node back to the old release; the run pauses then.");
+  access->add_options(*rollback);
+  rollback->add_option("name", *name, "The node's name")->required();
+  rollback->add_option("--config", *config, "The site's file, for a site whose nodes are too old to be asked")->envname("AFLOAT_CONFIG");
+  rollback->callback([access, name, config, &exit_code] { exit_code = roll_back(*access, *name, *config); });
 }
 
 }  // namespace afloat::cli

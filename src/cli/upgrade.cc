@@ -12,6 +12,8 @@
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/moment.h"
+#include "cli/run_desk.h"
 #include "cli/site_access.h"
 #include "cli/upgrade_view.h"
 
@@ -24,11 +26,16 @@ namespace {
 constexpr auto watch_every = 250ms;
 struct UpgradeOptions {
   SiteAccess access{.site = {}};
-  std::string to, reason;
+  std::string to, reason, config, at, not_after;
   std::int64_t id = 0;
-  bool wait = false, watch = false, hold = false, as_json = false;
-  double max_load = -1;
+  bool wait = false, watch = false, no_hold = false, finalize_intermediate = false, no_chain = false, as_json = false;
+  double max_load = -1, soak_s = -1;
+  std::int64_t failure_budget = -1;
+  std::string on_failure;
 };
+
+constexpr auto config_help =
+    "The site's file, for what its nodes are too old to be asked: then it goes straight to the database";
 
 /// The site's upgrade runs.
 class Site {
@@ -118,15 +125,62 @@ Result<int> plan(Site& site, const UpgradeOptions& options) {
   return bool_or(*answer, "possible") ? 0 : 4;
 }
 
-Result<int> run(Site& site, const UpgradeOptions& options) {
-  json::object wishes;
-  if (options.hold) wishes["hold_before_finalize"] = true;
+/// The wishes that differ from what a run does by itself, so that nodes that know fewer of them are not asked in vain.
+Result<json::object> wishes_of(const UpgradeOptions& options) {
+  json::object wishes{{"hold_before_finalize", !options.no_hold}};
+  if (options.finalize_intermediate) wishes["finalize_intermediate"] = true;
+  if (options.no_chain) wishes["chain"] = false;
   if (options.max_load >= 0) wishes["max_load"] = options.max_load;
+  if (options.soak_s >= 0) wishes["soak_ms"] = static_cast<std::int64_t>(options.soak_s * 1000);
+  if (options.failure_budget >= 0) wishes["failure_budget"] = options.failure_budget;
+  if (!options.on_failure.empty()) wishes["on_failure"] = options.on_failure;
+  auto begins = now_ms();
+  if (!options.at.empty()) {
+    auto at = parse_moment(options.at, begins);
+    if (!at) return std::unexpected(at.error());
+    wishes["not_before_ms"] = begins = *at;
+  }
+  if (!options.not_after.empty()) {
+    auto end = parse_moment(options.not_after, begins);
+    if (!end) return std::unexpected(end.error());
+    wishes["not_after_ms"] = *end;
+  }
+  return wishes;
+}
+
+/// A refusal of something that this site's nodes do not know yet.
+bool too_new_for_nodes(const Error& error) {
+  return error.message().contains("unknown option") || error.kind() == ErrorKind::not_found;
+}
+
+Error ask_with_config(const Error& error) {
+  return Error(error.kind(), fmt::format("{} The site's nodes are older than this program: give --config site.toml (or "
+                                         "AFLOAT_CONFIG), and it is asked for in the database.",
+                                         error.message()));
+}
+
+Result<json::object> create_run(Site& site, const UpgradeOptions& options) {
+  auto wishes = wishes_of(options);
+  if (!wishes) return std::unexpected(wishes.error());
   auto created = site.call(
-      "POST", "", json::serialize(json::object{{"to", options.to}, {"reason", options.reason}, {"options", wishes}}));
+      "POST", "", json::serialize(json::object{{"to", options.to}, {"reason", options.reason}, {"options", *wishes}}));
+  if (created || !created.error().message().contains("unknown option")) return created;
+  if (options.config.empty()) return std::unexpected(ask_with_config(created.error()));
+  auto read = rollout::parse_options(json::serialize(*wishes));
+  if (!read) return std::unexpected(read.error());
+  return RunDesk(options.config).create(options.to, options.reason, *read);
+}
+
+Result<int> run(Site& site, const UpgradeOptions& options) {
+  auto created = create_run(site, options);
   if (!created) return std::unexpected(created.error());
   const auto id = int_or(*created, "id");
   fmt::print("Upgrade run {}: {} to {}\n", id, string_or(*created, "from"), string_or(*created, "to"));
+  const auto* given = object_at(*created, "options");
+  if (const auto at = given ? int_or(*given, "not_before_ms") : 0; at > 0)
+    fmt::print("It begins {}.\n", shown_moment(at));
+  if (const auto end = given ? int_or(*given, "not_after_ms") : 0; end > 0)
+    fmt::print("No node is begun after {}; it pauses then, between two nodes.\n", shown_moment(end));
   if (!options.wait) {
     fmt::print("Follow it with `afloat upgrade status --watch`; `afloat upgrade cancel` leads back until finalize.\n");
     return 0;
@@ -153,10 +207,14 @@ Result<int> report(Site& site, const UpgradeOptions& options) {
   return int_or(*run, "ended_at_ms") > 0 ? code_of(*run) : 0;
 }
 
-Result<int> signal(Site& site, const UpgradeOptions& options, const std::string& what) {
+Result<int> signal(Site& site, const UpgradeOptions& options, const std::string& what, RunDesk::Signal kind) {
   auto id = site.run_id(options.id);
   if (!id) return std::unexpected(id.error());
   auto done = site.call("POST", fmt::format("/{}/{}", *id, what), "{}");
+  if (!done && too_new_for_nodes(done.error()) && what == "pause") {
+    if (options.config.empty()) return std::unexpected(ask_with_config(done.error()));
+    done = RunDesk(options.config).send(kind, *id);
+  }
   if (!done) return std::unexpected(done.error());
   fmt::print("Run {}: {} was asked for.\n", *id, what);
   if (!options.wait) return 0;
@@ -170,7 +228,7 @@ Result<int> cancel(Site& site, const UpgradeOptions& options) {
   auto cluster = site.cluster();
   if (!cluster) return std::unexpected(cluster.error());
   const bool by_hand = options.id == 0 && int_or(*cluster, "run") == 0 && string_or(*cluster, "phase") != "STABLE";
-  if (!by_hand) return signal(site, options, "cancel");
+  if (!by_hand) return signal(site, options, "cancel", RunDesk::Signal::cancel);
   if (auto done = site.end_upgrade_mode(); !done) return std::unexpected(done.error());
   fmt::print("Upgrade mode is off: the upgrade by hand is cancelled.\n");
   return 0;
@@ -204,7 +262,21 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   runner->add_option("--to", run_options->to, "Target version")->required();
   runner->add_option("--reason", run_options->reason, "Kept with the run");
   runner->add_flag("--wait", run_options->wait, "Print each step, return when the run has ended");
-  runner->add_flag("--hold", run_options->hold, "Wait for `upgrade resume` before finalize");
+  runner->add_flag("--no-hold", run_options->no_hold,
+                   "Finalize at once; otherwise the run waits for `upgrade finalize`, and can still be cancelled");
+  runner->add_flag("--finalize-intermediate", run_options->finalize_intermediate,
+                   "Of more than one hop: finalize all but the last without waiting");
+  runner->add_flag("--no-chain", run_options->no_chain, "Refuse a target that takes more than one hop");
+  runner->add_option("--at", run_options->at, "Begin then: 03:00, \"2026-11-26 03:00\", +2h");
+  runner->add_option("--not-after", run_options->not_after, "Begin no further node after that time: 05:00, +3h");
+  runner->add_option("--soak", run_options->soak_s, "Seconds for which each new node is compared with the others; 0: not")
+      ->check(CLI::Range(0.0, 86'400.0));
+  runner->add_option("--on-failure", run_options->on_failure, "pause (default) or cancel: lead every node back")
+      ->check(CLI::IsMember({"pause", "cancel"}));
+  runner->add_option("--failure-budget", run_options->failure_budget,
+                     "So many failures of the whole run are tried again without asking")
+      ->check(CLI::Range(0, 100));
+  runner->add_option("--config", run_options->config, config_help)->envname("AFLOAT_CONFIG");
   runner->add_option("--max-load", run_options->max_load, "Highest load of the other nodes, 0 to 1; 0: no limit")
       ->check(CLI::Range(0.0, 1.0));
 
@@ -223,11 +295,18 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   canceller->add_option("--id", cancel_options->id, "Number of the run");
   canceller->add_flag("--wait", cancel_options->wait, "Print each step, return when the run has ended");
 
-  auto [resumer, resume_options] =
-      add("resume", "Let a paused run go on",
-          [](Site& site, const UpgradeOptions& options) { return signal(site, options, "resume"); });
+  auto [resumer, resume_options] = add("resume", "Let a paused run go on", [](Site& site, const UpgradeOptions& options) {
+    return signal(site, options, "resume", RunDesk::Signal::resume);
+  });
   resumer->add_option("--id", resume_options->id, "Number of the run");
   resumer->add_flag("--wait", resume_options->wait, "Print each step, return when the run has ended");
+
+  auto [pauser, pause_options] =
+      add("pause", "Let a run wait between two steps", [](Site& site, const UpgradeOptions& options) {
+        return signal(site, options, "pause", RunDesk::Signal::pause);
+      });
+  pauser->add_option("--id", pause_options->id, "Number of the run");
+  pauser->add_option("--config", pause_options->config, config_help)->envname("AFLOAT_CONFIG");
 
   add_finalize_commands(*upgrade, exit_code);
   add_expand_command(*upgrade, exit_code);

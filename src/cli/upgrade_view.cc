@@ -23,6 +23,10 @@ void for_each_object(const json::object& parent, std::string_view field, Each ea
       if (value.is_object()) each(value.get_object());
 }
 
+std::string seconds_text(std::int64_t ms) {
+  return ms < 10'000 ? fmt::format("{:.1f} s", static_cast<double>(ms) / 1000.0) : duration_text(ms);
+}
+
 }  // namespace
 
 std::string step_line(const json::object& run, const json::object& step) {
@@ -37,13 +41,16 @@ std::string step_line(const json::object& run, const json::object& step) {
 std::string progress_line(const json::object& run, std::int64_t now_ms) {
   std::int64_t done = 0;
   for_each_object(run, "steps", [&](const json::object& step) { done += string_or(step, "state") == "done" ? 1 : 0; });
+  // Nodes before 1.2.0 count the steps of one hop and expect nothing.
+  if (run.contains("steps_done")) done = int_or(run, "steps_done");
   const auto total = std::max<std::int64_t>({int_or(run, "steps_total"), done, 1});
   const auto filled = static_cast<std::size_t>(bar_width * done / total);
   std::string left;
   const auto elapsed = now_ms - int_or(run, "started_at_ms");
-  if (done > 3 && string_or(run, "state") == "running" && elapsed > 0)
-    left = fmt::format(", about {:.0f} s left", static_cast<double>(elapsed) / static_cast<double>(done) *
-                                                    static_cast<double>(total - done) / 1000.0);
+  if (const auto expected = int_or(run, "left_ms"); expected > 0 && string_or(run, "state") != "paused")
+    left = ", about " + duration_text(expected) + " left";
+  else if (!run.contains("left_ms") && done > 3 && string_or(run, "state") == "running" && elapsed > 0)
+    left = ", about " + duration_text(elapsed / done * (total - done)) + " left";
   const auto message = string_or(run, "message");
   return fmt::format("[{}{}] {} of {} steps{}: {}{}{}", std::string(filled, '#'), std::string(bar_width - filled, '-'),
                      done, total, left, string_or(run, "current", string_or(run, "state")),
@@ -103,9 +110,13 @@ std::string plan_text(const json::object& plan) {
   for_each_object(plan, "steps", [&](const json::object& step) {
     const auto deadline = int_or(step, "deadline_s");
     text += fmt::format("  {:<42} {}{}\n", string_or(step, "title"),
-                        deadline > 0 ? fmt::format("pauses after {} s", deadline) : "waits for you",
+                        deadline > 0 ? fmt::format("about {}, pauses after {} s",
+                                                   seconds_text(int_or(step, "expected_ms")), deadline)
+                                     : "waits for you",
                         bool_or(step, "point_of_no_return") ? "  (no way back from here)" : "");
   });
+  if (const auto expected = int_or(plan, "expected_ms"); expected > 0)
+    text += fmt::format("\nAbout {} in all, without waiting for you.\n", duration_text(expected));
   text += bool_or(plan, "possible")
               ? "\nPossible. Start it with: afloat upgrade run --to " + string_or(plan, "to") + "\n"
               : "\nNot possible now: see the failed checks above.\n";

@@ -27,7 +27,7 @@ Task<void> Conductor::perform(rollout::Act act) {
     case StepKind::distribute:
       co_return co_await perform_distribute(std::move(act));
     case StepKind::mode_on:
-      co_return co_await cluster_.apply(cluster::Command::start, who, run_->to_build, run_->id, within(10s));
+      co_return co_await cluster_.apply(cluster::Command::start, who, run_->hop_to().build, run_->id, within(10s));
     case StepKind::finalize:
       co_return co_await cluster_.apply(cluster::Command::approve, who, std::nullopt, run_->id, within(15s));
     case StepKind::mode_off:
@@ -53,12 +53,12 @@ Task<void> Conductor::perform(rollout::Act act) {
   command.expected_incarnation = act.process;
   switch (act.kind) {
     case StepKind::expand:
-      co_return co_await hosts_.expand(*host, act.node, act.version, command, within(600s));
+      co_return co_await hosts_.expand(*host, act.node, act.release.version, command, within(600s));
     case StepKind::stop:
       if (auto away = co_await perform_stop(act); !away) co_return away;
       co_return co_await hosts_.stop(*host, act.node, command, within(30s));
     case StepKind::switch_release:
-      co_return co_await hosts_.switch_to(*host, act.node, act.version, command, within(10s));
+      co_return co_await hosts_.switch_to(*host, act.node, act.release.version, command, within(10s));
     case StepKind::start:
     case StepKind::await_active:
       co_return co_await hosts_.start(*host, act.node, command, within(10s));
@@ -68,11 +68,12 @@ Task<void> Conductor::perform(rollout::Act act) {
 }
 
 Task<void> Conductor::perform_distribute(rollout::Act act) {
-  for (const auto& host : act.hosts) {
-    auto done = co_await hosts_.distribute(host, act.version, order(), within(300s));
-    if (!done) co_return done;
-    if (!lead_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
-  }
+  for (const auto& version : act.releases)
+    for (const auto& host : act.hosts) {
+      auto done = co_await hosts_.distribute(host, version, order(), within(300s));
+      if (!done) co_return done;
+      if (!lead_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+    }
   co_return Result<void>{};
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "rollout/notices.h"
 #include "version/version.h"
 
 namespace afloat::conductor {
@@ -27,7 +28,7 @@ std::int64_t whole_ms(SteadyTime::duration duration) {
 }  // namespace
 
 Conductor::Conductor(Settings settings, Clock& clock, Timer& timer, RunStore& runs, ClusterStore& cluster,
-                     NodeHost& hosts, LoadBalancer& balancer, SiteClient& site)
+                     NodeHost& hosts, LoadBalancer& balancer, SiteClient& site, Notifier& notifier)
     : settings_(std::move(settings)),
       clock_(clock),
       timer_(timer),
@@ -35,7 +36,8 @@ Conductor::Conductor(Settings settings, Clock& clock, Timer& timer, RunStore& ru
       cluster_(cluster),
       hosts_(hosts),
       balancer_(balancer),
-      site_(site) {}
+      site_(site),
+      notifier_(notifier) {}
 
 Async<void> Conductor::lead() {
   while (!stopping_) {
@@ -165,6 +167,7 @@ Task<bool> Conductor::conduct_once() {
           lead_lost);
     }
     run_ = std::move(**active);
+    if (run_->options.soak_ms < 0) run_->options.soak_ms = settings_.soak_ms;
     act_ = {};
     settings_.log("info",
                   fmt::format("run {}: {} to {}, {}", run_->id, run_->from, run_->to, rollout::to_string(run_->state)));
@@ -184,7 +187,8 @@ Task<bool> Conductor::conduct_once() {
     auto recorded = co_await record(std::move(decision.run));
     if (!recorded) co_return std::unexpected(recorded.error());
     if (!same_step) act_ = {};
-    if (run_->ended()) run_.reset();
+    for (auto& [kind, text] : std::exchange(notices_, {})) (void)co_await tell(kind, std::move(text));
+    if (run_ && run_->ended()) run_.reset();
     co_return true;
   }
   if (decision.act) {
@@ -208,6 +212,7 @@ Task<bool> Conductor::conduct_once() {
       if (auto recorded = co_await record(std::move(run)); !recorded) co_return std::unexpected(recorded.error());
     }
   }
+  if (run_ && run_->state == rollout::RunState::paused) (void)co_await remind_of_hold();
   co_return false;
 }
 
@@ -217,6 +222,7 @@ Task<void> Conductor::take_signals() {
   if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);  // renew() found out
   run_->cancel_requested = signals->cancel_requested;
   run_->resume_requested = signals->resume_requested && run_->state == rollout::RunState::paused;
+  run_->requests = std::move(signals->requests);
   co_return Result<void>{};
 }
 
@@ -248,6 +254,37 @@ void Conductor::note_changes(const rollout::Run& before, const rollout::Run& aft
     settings_.log(after.state == rollout::RunState::paused ? "warning" : "info",
                   fmt::format("run {} is {}{}{}", after.id, rollout::to_string(after.state),
                               after.message.empty() ? "" : ": ", after.message));
+  for (auto& notice : rollout::notices(before, after)) notices_.push_back(std::move(notice));
+}
+
+Task<void> Conductor::tell(NoticeKind kind, std::string text) {
+  if (!run_) co_return Result<void>{};
+  const Notice notice{.kind = kind, .run = run_->id, .from = run_->from, .to = run_->to, .text = std::move(text)};
+  auto told = co_await notifier_.notify(notice, within(2s));
+  if (!told)
+    settings_.log("warning", fmt::format("run {}: nobody was told that it is {}: {}", notice.run, to_string(kind),
+                                         told.error().message()));
+  co_return told;
+}
+
+// After an hour, then each day: a cluster of two releases is not a place to stay.
+Task<void> Conductor::remind_of_hold() {
+  const auto* step = run_->open_step();
+  if (!step || step->kind != rollout::StepKind::hold_before_finalize) {
+    remind_at_ms_ = 0;
+    co_return Result<void>{};
+  }
+  constexpr std::int64_t hour = 3'600'000, day = 24 * hour;
+  const auto now = database_now();
+  if (remind_at_ms_ == 0)
+    remind_at_ms_ =
+        step->started_at_ms + (now - step->started_at_ms < hour ? hour : ((now - step->started_at_ms) / day + 1) * day);
+  if (now < remind_at_ms_) co_return Result<void>{};
+  remind_at_ms_ = step->started_at_ms + ((now - step->started_at_ms) / day + 1) * day;
+  co_return co_await tell(NoticeKind::held, fmt::format("Held for {}: every node runs {}. `afloat upgrade finalize` "
+                                                        "ends the upgrade, `afloat upgrade cancel` leads back to {}.",
+                                                        duration_text(now - step->started_at_ms),
+                                                        run_->hop_to().version, run_->hop_from().version));
 }
 
 Order Conductor::order() const {
@@ -276,6 +313,9 @@ void Conductor::lose_lead(const std::string& why) {
   settings_.log("warning", fmt::format("epoch {} is over: {}", lead_->epoch, why));
   lead_.reset();
   run_.reset();
+  canary_.reset();
+  notices_.clear();
+  remind_at_ms_ = 0;
   announced_ = false;
 }
 

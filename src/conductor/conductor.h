@@ -7,6 +7,7 @@
 #include "ports/cluster_store.h"
 #include "ports/hosts.h"
 #include "ports/load_balancer.h"
+#include "ports/notifier.h"
 #include "ports/run_store.h"
 #include "ports/site_client.h"
 #include "ports/time.h"
@@ -22,10 +23,13 @@ struct CatalogueEntry {
 };
 
 struct Settings {
-  std::string holder;   ///< unique per process: "host:pid:random"
-  std::string edition;  ///< of the site's config
-  int build = 0;        ///< of this program
+  std::string holder;                             ///< unique per process: "host:pid:random"
+  std::string edition;                            ///< of the site's config
+  int build = 0;                                  ///< of this program
+  std::int64_t soak_ms = rollout::usual_soak_ms;  ///< of runs that do not say
   std::function<CatalogueEntry(const std::string& version)> catalogue;
+  /// The releases that lead from one to another, by policy and catalogue; empty: straight, or no way.
+  std::function<std::vector<std::string>(const std::string& from, const std::string& to)> way = {};
   std::function<void(std::string_view level, const std::string& message)> log;
   std::chrono::milliseconds poll{20};        ///< while something is awaited
   std::chrono::milliseconds idle_poll{100};  ///< no run, or paused, or another leads
@@ -39,7 +43,7 @@ struct Settings {
 class Conductor {
  public:
   Conductor(Settings settings, Clock& clock, Timer& timer, RunStore& runs, ClusterStore& cluster, NodeHost& hosts,
-            LoadBalancer& balancer, SiteClient& site);
+            LoadBalancer& balancer, SiteClient& site, Notifier& notifier);
   /// Takes the lead when it is free, announces itself to every agent, conducts. Returns after stop().
   Async<void> lead();
   /// Renews the lease each second while leading. Returns after stop().
@@ -55,6 +59,7 @@ class Conductor {
   Task<rollout::Observation> observe(rollout::Needs needs);
   Task<void> observe_host(rollout::Observation& seen, std::string host);
   Task<void> observe_balancer(rollout::Observation& seen, std::string node);
+  Task<void> observe_soak(rollout::Observation& seen, std::string node);
   Task<void> perform(rollout::Act act);
   Task<void> perform_drain(std::string node);
   Task<void> perform_stop(rollout::Act act);
@@ -62,6 +67,8 @@ class Conductor {
   Task<void> perform_distribute(rollout::Act act);
   Task<void> set_traffic(std::string node, Traffic traffic);
   void note_changes(const rollout::Run& before, const rollout::Run& after);
+  Task<void> tell(NoticeKind kind, std::string text);
+  Task<void> remind_of_hold();
   Order order() const;
   Deadline within(std::chrono::milliseconds time) const { return clock_.steady_now() + time; }
   void note_database_time(std::int64_t now_ms);
@@ -77,6 +84,7 @@ class Conductor {
   NodeHost& hosts_;
   LoadBalancer& balancer_;
   SiteClient& site_;
+  Notifier& notifier_;
 
   bool stopping_ = false;
   std::optional<LeaderLease> lead_;
@@ -89,6 +97,12 @@ class Conductor {
   std::optional<rollout::Run> run_;
   rollout::ActState act_;
   SteadyTime message_written_{};
+  /// Of the node that soaks: it lives as long as this leader looks at this step. Another begins its windows anew.
+  std::optional<rollout::Canary> canary_;
+  std::string canary_step_;
+  SteadyTime canary_asked_{};
+  std::vector<std::pair<NoticeKind, std::string>> notices_;  ///< to be told after the journal has them
+  std::int64_t remind_at_ms_ = 0;                            ///< of a run that is held; 0: not decided
   std::string encoding_;
   std::string last_fault_;
 };

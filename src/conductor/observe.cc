@@ -6,6 +6,13 @@
 namespace afloat::conductor {
 using namespace std::chrono_literals;
 
+namespace {
+
+/// Each time also brings some reads of known pages, so that a quiet site has something to judge by.
+constexpr auto ask_soaking_every = 250ms;
+
+}  // namespace
+
 Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   rollout::Observation seen;
   seen.act = act_;
@@ -50,6 +57,8 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     auto ready = co_await site_.ready(needs.ready, within(1s));
     seen.nodes[needs.ready].ready = ready.value_or(false);
   }
+  if (!needs.soak.empty() && run_)
+    if (auto looked = co_await observe_soak(seen, needs.soak); !looked) co_return std::unexpected(looked.error());
   if (needs.catalogue) {
     seen.edition = settings_.edition;
     seen.conductor_build = settings_.build;
@@ -61,10 +70,49 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
       seen.in_catalogue = entry.present;
       seen.target_rolls = entry.rolling;
       seen.bundle = entry.bundle;
+      if (settings_.way) seen.way = settings_.way(run_->from, run_->to);
     }
   }
   seen.now_ms = database_now();
   co_return seen;
+}
+
+Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node) {
+  const auto* step = run_->open_step();
+  if (!step) co_return Result<void>{};
+  const auto now = database_now();
+  const auto name = fmt::format("{}-{}", step->seq, step->attempt);
+  if (!canary_ || canary_step_ != name) {
+    // The soak of a leader that has just taken over is as long as any: it knows only what it has seen itself.
+    canary_.emplace(node, now, run_->options.soak_ms);
+    canary_step_ = name;
+    canary_asked_ = {};
+  }
+  if (clock_.steady_now() - canary_asked_ > ask_soaking_every) {
+    canary_asked_ = clock_.steady_now();
+    std::vector<std::string> names, others;
+    if (seen.cluster)
+      for (const auto& member : seen.cluster->members)
+        if (cluster::effective_state(member) == cluster::NodeState::ACTIVE) names.push_back(member.name);
+    std::map<std::string, rollout::NodeSample> samples;
+    for (const auto& member : names) {
+      if (member != node) others.push_back(member);
+      auto sample = co_await site_.metrics(member, within(1s));
+      if (!sample) continue;  // silence is judged, too
+      sample->at_ms = database_now();
+      samples.emplace(member, std::move(*sample));
+    }
+    canary_->add(samples);
+    if (!others.empty()) {
+      const auto& other = others[static_cast<std::size_t>(now / 1000) % others.size()];
+      if (auto answers = co_await site_.compare(node, other, within(2s))) canary_->add(*answers);
+    }
+    if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+  }
+  if (const auto* view = rollout::find_node(seen, node); view && view->process)
+    canary_->seen_process(view->process->incarnation);
+  seen.canary = canary_->view(database_now());
+  co_return Result<void>{};
 }
 
 Task<void> Conductor::observe_host(rollout::Observation& seen, std::string host) {

@@ -155,7 +155,10 @@ std::string Site::site_toml(const std::vector<SiteNode>& nodes) const {
 }
 
 std::map<std::string, std::string> Site::credentials() const {
-  return {{"AFLOAT_USER", "admin"}, {"AFLOAT_PASSWORD", options_.admin_password}, {"AFLOAT_SITE", url()}};
+  return {{"AFLOAT_USER", "admin"},
+          {"AFLOAT_PASSWORD", options_.admin_password},
+          {"AFLOAT_SITE", url()},
+          {"AFLOAT_CONFIG", config()}};
 }
 
 Result<void> Site::start_agents() {
@@ -191,7 +194,7 @@ void Site::stop_agents() {
 Result<void> Site::start_conductor() {
   say("starting the conductor");
   ProcessOptions run;
-  run.argv = {options_.program, "conductor", "--config", config()};
+  run.argv = {options_.program, "conductor", "--config", config(), "--soak", fmt::format("{}", options_.soak_s)};
   run.env = credentials();
   run.log = dir_ + "/logs/conductor.log";
   auto process = Process::start(run);

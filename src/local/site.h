@@ -24,6 +24,7 @@ struct SiteOptions {
   std::string admin_password;    ///< "" = random
   bool fsync = true;
   bool conductor = false;                       ///< also run `afloat conductor`
+  double soak_s = 0;                            ///< `afloat conductor --soak`
   std::map<std::string, std::string> env;       ///< for agents, and so for nodes
   std::vector<std::string> trusted_keys;        ///< public keys of those who may sign releases
   std::map<std::string, std::string> settings;  ///< further top-level keys of site.toml, as TOML values

@@ -7,6 +7,7 @@
 #include "ports/task.h"
 #include "ports/time.h"
 #include "rollout/model.h"
+#include "rollout/plan.h"
 
 namespace afloat {
 
@@ -19,6 +20,7 @@ struct NewRun {
 /// Flags that people set on a run while a conductor works on it.
 struct RunSignals {
   bool cancel_requested = false, resume_requested = false;
+  rollout::Requests requests;
 };
 
 /// Code of the error with which every journal write of a conductor that no longer leads is refused.
@@ -46,6 +48,13 @@ struct RunStore {
   virtual Task<void> request_cancel(std::int64_t id, std::string actor, Deadline deadline) = 0;
   /// failed_precondition unless it is paused.
   virtual Task<void> request_resume(std::int64_t id, std::string actor, Deadline deadline) = 0;
+  /// Between two steps. failed_precondition when it is paused, has begun to finalize or has ended.
+  virtual Task<void> request_pause(std::int64_t id, std::string actor, Deadline deadline) = 0;
+  /// This node alone goes back to the old release; the run pauses then. failed_precondition once finalize has begun
+  /// or the run has ended.
+  virtual Task<void> request_rollback(std::int64_t id, std::string node, std::string actor, Deadline deadline) = 0;
+  /// How long steps that were done took in past runs, by kind: the median of the last ones.
+  virtual Task<rollout::Durations> durations(Deadline deadline) = 0;
   /// not_found for an unknown id. With all steps.
   virtual Task<rollout::Run> load(std::int64_t id, Deadline deadline) = 0;
   /// Newest first, without steps.

@@ -4,6 +4,7 @@
 
 #include "ports/task.h"
 #include "ports/time.h"
+#include "rollout/canary.h"
 
 namespace afloat {
 
@@ -24,6 +25,10 @@ struct SiteClient {
   virtual Task<void> undrain(std::string node, Deadline deadline) = 0;
   /// GET /health/ready of that node: true when it is ready.
   virtual Task<bool> ready(std::string node, Deadline deadline) = 0;
+  /// GET /metrics of that node. `at_ms` is left to the caller, whose clock serves for all nodes.
+  virtual Task<rollout::NodeSample> metrics(std::string node, Deadline deadline) = 0;
+  /// Reads some pages on both nodes and compares what they say. An error: one of them did not answer.
+  virtual Task<rollout::KnownAnswers> compare(std::string node, std::string other, Deadline deadline) = 0;
 };
 
 }  // namespace afloat

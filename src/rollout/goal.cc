@@ -34,19 +34,30 @@ bool over(const cluster::ClusterState& state, const Run& run) {
   return state.mode == Mode::off || state.run_id != run.id;
 }
 
+std::vector<std::string> versions_of(const Run& run) {
+  std::vector<std::string> versions;
+  for (const auto& hop : run.hops) versions.push_back(hop.version);
+  if (versions.empty()) versions.push_back(run.to);
+  return versions;
+}
+
 GoalView look_distribute(const Run& run, const Observation& seen) {
+  // All of a chain: a host that lacks the second hop's release must be found before the first hop.
+  const auto wanted = versions_of(run);
   std::vector<std::string> without;
   for (const auto& host : seen.hosts) {
     const auto found = seen.host_releases.find(host);
     if (found == seen.host_releases.end()) return nobody_answers(seen, "agent " + host);
-    if (std::ranges::find(found->second, run.to) == found->second.end()) without.push_back(host);
+    for (const auto& version : wanted)
+      if (std::ranges::find(found->second, version) == found->second.end())
+        without.push_back(fmt::format("{} is not yet on {}", version, host));
   }
   // Also where it is unpacked already: who unpacked it may have known no key, and files may have changed since.
   const bool verified = seen.act.tried && !seen.act.error;
-  if (without.empty() && verified)
-    return reached(fmt::format("{} verified on {} host(s)", run.to, seen.hosts.size()));
-  if (without.empty()) return waiting(fmt::format("{} is being verified", run.to));
-  return waiting(fmt::format("{} is not yet on {}", run.to, join(without, ", ")));
+  const auto names = join(wanted, ", ");
+  if (without.empty() && verified) return reached(fmt::format("{} verified on {} host(s)", names, seen.hosts.size()));
+  if (without.empty()) return waiting(fmt::format("{} is being verified", names));
+  return waiting(join(without, ", "));
 }
 
 GoalView look_drain(const StepRecord& step, const Observation& seen) {
@@ -88,13 +99,14 @@ std::string telling_line(const std::string& log) {
 GoalView look_active(const Run& run, const StepRecord& step, const Observation& seen) {
   const auto* member = find_member(seen, step.node);
   const auto* view = find_node(seen, step.node);
-  if (member && member->build == run.goal_build() && cluster::effective_state(*member) == NodeState::ACTIVE && view &&
+  const auto goal = run.goal(step);
+  if (member && member->build == goal.build && cluster::effective_state(*member) == NodeState::ACTIVE && view &&
       view->ready.value_or(false)) {
     const auto took = member->active_at_ms > 0 ? member->active_at_ms - member->started_at_ms : 0;
     return reached(fmt::format("ACTIVE on {} after {} ms", member->version, took), took);
   }
   // It was told to drain by an earlier step and has lived on: the next step gives it back.
-  if (member && member->build == run.goal_build() && cluster::effective_state(*member) == NodeState::DRAINING)
+  if (member && member->build == goal.build && cluster::effective_state(*member) == NodeState::DRAINING)
     return reached(fmt::format("DRAINING on {}", member->version));
   if (!view || !view->process) return nobody_answers(seen, "agent of " + step.node);
   const auto& process = *view->process;
@@ -102,8 +114,8 @@ GoalView look_active(const Run& run, const StepRecord& step, const Observation& 
       !process.running && (process.last_exit_code == refused_by_admission || process.restarts >= restarts_too_many);
   if (given_up && (step.attempt == 1 || seen.act.tried)) {
     const auto last = telling_line(process.last_lines);
-    return impossible(fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", step.node,
-                                  run.goal_version(), process.last_exit_code, process.restarts,
+    return impossible(fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", step.node, goal.version,
+                                  process.last_exit_code, process.restarts,
                                   last.empty() ? "" : "; its log says: ", last));
   }
   if (!process.running)
@@ -131,7 +143,7 @@ GoalView look_balance(const StepRecord& step, const Observation& seen) {
 GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const StepRecord& step,
                      const Observation& seen) {
   const auto& state = *snapshot.state;
-  if (over(state, run) && state.cluster_build >= run.to_build)
+  if (over(state, run) && state.cluster_build >= run.hop_to().build)
     return reached(fmt::format("cluster version {}", state.cluster_version));
   std::string running = "nodes finish it by themselves";
   for (const auto& task : snapshot.tasks) {
@@ -146,17 +158,18 @@ GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const St
 
 GoalView look_verify(const Run& run, const cluster::Snapshot& snapshot, const Observation& seen) {
   const auto& state = *snapshot.state;
+  const auto goal = run.goal();
   if (!over(state, run)) return waiting("upgrade mode is still on");
-  if (state.cluster_build != run.goal_build())
-    return waiting(fmt::format("the cluster version is {}, expected {}", state.cluster_version, run.goal_version()));
+  if (state.cluster_build != goal.build)
+    return waiting(fmt::format("the cluster version is {}, expected {}", state.cluster_version, goal.version));
   for (const auto& member : snapshot.members) {
-    if (settled(seen, member, run.goal_version(), run.goal_build())) continue;
+    if (settled(seen, member, goal.version, goal.build)) continue;
     const auto* view = find_node(seen, member.name);
     return waiting(fmt::format("{} is {} on {}, at the balancer {}", member.name,
                                cluster::to_string(cluster::effective_state(member)), member.version,
                                view && view->balancer ? view->balancer->status : "unknown"));
   }
-  return reached(fmt::format("{} nodes ACTIVE on {}", snapshot.members.size(), run.goal_version()));
+  return reached(fmt::format("{} nodes ACTIVE on {}", snapshot.members.size(), goal.version));
 }
 
 GoalView look_process(const Run& run, const StepRecord& step, const Observation& seen) {
@@ -169,12 +182,27 @@ GoalView look_process(const Run& run, const StepRecord& step, const Observation&
         return reached(process.last_exit_code >= 0 ? fmt::format("exit code {}", process.last_exit_code) : "stopped");
       return waiting("its process is ending");
     case StepKind::switch_release:
-      if (process.version == run.goal_version()) return reached(process.version);
+      if (process.version == run.goal(step).version) return reached(process.version);
       return waiting(fmt::format("its link points to {}", process.version));
     default:
       if (process.wanted || process.running) return reached("its process runs");
       return waiting("its process does not run yet");
   }
+}
+
+GoalView look_soak(const Observation& seen) {
+  if (!seen.canary) return nobody_answers(seen, "how it does");
+  switch (seen.canary->verdict) {
+    case Verdict::good:
+      return reached(seen.canary->reason);
+    case Verdict::bad:
+      return {Goal::refused, seen.canary->reason};
+    case Verdict::inconclusive:
+      return impossible("no verdict: " + seen.canary->reason);
+    case Verdict::waiting:
+      break;
+  }
+  return waiting(seen.canary->reason);
 }
 
 /// Steps about the whole site, as far as cluster_state answers them.
@@ -183,12 +211,13 @@ GoalView look_site(const Run& run, const StepRecord& step, const Observation& se
   const auto& state = *seen.cluster->state;
   switch (step.kind) {
     case StepKind::mode_on:
-      if (state.mode == Mode::on && state.run_id == run.id && state.target_build == run.to_build) return reached("on");
+      if (state.mode == Mode::on && state.run_id == run.id && state.target_build == run.hop_to().build)
+        return reached("on");
       return waiting("upgrade mode is off");
     case StepKind::expand:
       return state.expand_done ? reached("done") : waiting("the new release prepares the database");
     case StepKind::finalize:
-      if (state.finalize_requested_ms || (over(state, run) && state.cluster_build >= run.to_build))
+      if (state.finalize_requested_ms || (over(state, run) && state.cluster_build >= run.hop_to().build))
         return reached("approved");
       return waiting("not approved yet");
     case StepKind::mode_off:
@@ -234,6 +263,11 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
       return look_balance(step, seen);
     case StepKind::report:
       return reached("");
+    case StepKind::wait_until:
+      if (seen.now_ms >= run.options.not_before_ms) return reached("");
+      return waiting(fmt::format("begins in {}", duration_text(run.options.not_before_ms - seen.now_ms)));
+    case StepKind::soak:
+      return look_soak(seen);
     case StepKind::hold_before_finalize:
       return step.attempt > 1 ? reached("released")
                               : impossible("all nodes run the new release; going back is still possible");
@@ -243,13 +277,14 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
 }
 
 std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observation& seen) {
-  Act act{.kind = step.kind, .node = step.node, .version = run.goal_version()};
+  Act act{.kind = step.kind, .node = step.node, .release = run.goal(step)};
   const auto* view = find_node(seen, step.node);
   switch (step.kind) {
     case StepKind::distribute:
       // Every host, once all answer: each verifies what it has.
       if (seen.hosts.empty() || seen.host_releases.size() < seen.hosts.size()) return std::nullopt;
       act.hosts = seen.hosts;
+      act.releases = versions_of(run);
       return act;
     case StepKind::expand:
       if (!seen.cluster || seen.cluster->members.empty()) return std::nullopt;
@@ -311,24 +346,25 @@ Choice choose(const Run& run, const Observation& seen) {
   };
   std::vector<Candidate> candidates;
   Choice choice;
+  const auto goal = run.goal();
   if (!seen.cluster) {
     choice.waiting = "the roster could not be read";
     return choice;
   }
   for (const auto& member : seen.cluster->members) {
     const auto* view = find_node(seen, member.name);
-    if (settled(seen, member, run.goal_version(), run.goal_build())) continue;
+    if (settled(seen, member, goal.version, goal.build)) continue;
     if (!view || !view->process) {
       choice.waiting = seen.faults.empty() ? fmt::format("the agent of {} says nothing of {}", member.host, member.name)
                                            : join(seen.faults, "; ");
       return choice;
     }
-    const bool on_goal = view->process->version == run.goal_version() && view->process->running;
+    const bool on_goal = view->process->version == goal.version && view->process->running;
     const auto health = health_of(seen, member);
     Candidate candidate{1, member.tasks_running, member.active_users, member.name, StepKind::ok_to_stop};
     if (on_goal) {
       candidate.entry =
-          health == Health::serving && member.build == run.goal_build() ? StepKind::balance : StepKind::await_active;
+          health == Health::serving && member.build == goal.build ? StepKind::balance : StepKind::await_active;
     } else if (health == Health::dead) {
       candidate.rank = 0;
       candidate.entry = StepKind::maint;

@@ -6,8 +6,6 @@
 #include <array>
 #include <utility>
 
-#include "base/json_fields.h"
-
 namespace afloat::rollout {
 namespace {
 
@@ -33,6 +31,7 @@ struct KindName {
   std::string_view name, title;
 };
 constexpr auto kind_names = std::to_array<KindName>({
+    {StepKind::wait_until, "wait_until", "wait for the time that was set"},
     {StepKind::preflight, "preflight", "pre-upgrade checks"},
     {StepKind::distribute, "distribute", "distribute the release and verify it"},
     {StepKind::mode_on, "mode_on", "upgrade mode on"},
@@ -48,6 +47,7 @@ constexpr auto kind_names = std::to_array<KindName>({
     {StepKind::start, "start", "start"},
     {StepKind::await_active, "await_active", "await ACTIVE"},
     {StepKind::balance, "balance", "await full weight"},
+    {StepKind::soak, "soak", "compare with the other nodes"},
     {StepKind::hold_before_finalize, "hold_before_finalize", "hold before finalize"},
     {StepKind::finalize, "finalize", "finalize"},
     {StepKind::await_stable, "await_stable", "await STABLE"},
@@ -98,56 +98,6 @@ std::string title_of(StepKind kind, std::string_view node) {
   for (const auto& entry : kind_names)
     if (entry.kind == kind) return node.empty() ? std::string(entry.title) : fmt::format("{}: {}", node, entry.title);
   return std::string(node);
-}
-
-Result<Options> parse_options(std::string_view json) {
-  Options options;
-  if (json.empty()) return options;
-  auto object = parse_json_object(json, "the run's options");
-  if (!object) return std::unexpected(object.error());
-  for (const auto& [key, value] : *object) {
-    const std::string name(key);
-    const auto number = [&]() -> std::optional<double> {
-      if (value.is_int64()) return static_cast<double>(value.get_int64());
-      if (value.is_uint64()) return static_cast<double>(value.get_uint64());
-      if (value.is_double()) return value.get_double();
-      return std::nullopt;
-    }();
-    if (name == "hold_before_finalize") {
-      if (!value.is_bool())
-        return fail(ErrorKind::invalid_argument, "option hold_before_finalize must be true or false");
-      options.hold_before_finalize = value.get_bool();
-      continue;
-    }
-    std::int64_t* target = name == "drain_deadline_ms"        ? &options.drain_deadline_ms
-                           : name == "active_deadline_ms"     ? &options.active_deadline_ms
-                           : name == "ok_to_stop_deadline_ms" ? &options.ok_to_stop_deadline_ms
-                                                              : nullptr;
-    if (!target && name != "max_load")
-      return fail(ErrorKind::invalid_argument,
-                  fmt::format("unknown option \"{}\"; there are hold_before_finalize, drain_deadline_ms, "
-                              "active_deadline_ms, ok_to_stop_deadline_ms and max_load",
-                              name));
-    const double highest = target ? 86'400'000 : 1;
-    if (!number || *number < 0 || *number > highest)
-      return fail(ErrorKind::invalid_argument,
-                  fmt::format("option {} must be a number from 0 to {}", name, static_cast<std::int64_t>(highest)));
-    if (target)
-      *target = static_cast<std::int64_t>(*number);
-    else
-      options.max_load = *number;
-  }
-  return options;
-}
-
-std::string to_json(const Options& options) {
-  return boost::json::serialize(boost::json::object{
-      {"hold_before_finalize", options.hold_before_finalize},
-      {"drain_deadline_ms", options.drain_deadline_ms},
-      {"active_deadline_ms", options.active_deadline_ms},
-      {"ok_to_stop_deadline_ms", options.ok_to_stop_deadline_ms},
-      {"max_load", options.max_load},
-  });
 }
 
 const cluster::Member* find_member(const Observation& observation, std::string_view node) {

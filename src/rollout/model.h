@@ -8,6 +8,8 @@
 
 #include "base/error.h"
 #include "cluster/model.h"
+#include "rollout/canary.h"
+#include "rollout/options.h"
 
 /// An upgrade run as data. It is stored (ports/run_store.h), so that whichever conductor leads can go
 /// on with it; nothing about a run lives only in a conductor's memory.
@@ -26,6 +28,7 @@ RunState run_state_from(std::string_view text);
 
 /// In the order of a run. Names are stored: never rename one, add new ones.
 enum class StepKind {
+  wait_until,  ///< a scheduled run: its time has not come
   preflight,
   distribute,
   mode_on,
@@ -41,6 +44,7 @@ enum class StepKind {
   start,
   await_active,
   balance,  ///< node: UP and at full weight
+  soak,     ///< node: is it as good as the others? refused: no, it goes back
   hold_before_finalize,
   finalize,  ///< approve: no way back from here
   await_stable,
@@ -58,7 +62,7 @@ enum class StepState {
   running,
   paused,  ///< its deadline passed or it failed; the run waits for a person
   done,
-  refused,      ///< ok_to_stop_again: the answer changed
+  refused,      ///< ok_to_stop_again: the answer changed; soak: the node is worse than the others
   interrupted,  ///< left behind: cancel, a node that was removed, a choice made anew
 };
 std::string_view to_string(StepState state);
@@ -67,9 +71,10 @@ StepState step_state_from(std::string_view text);
 /// One journal entry: written as `running` before the act (intent), again after it (outcome).
 struct StepRecord {
   std::int64_t seq = 0;  ///< 0: not in the database yet
+  int hop = 0;           ///< of a chain: index into Run::hops
   StepKind kind = StepKind::preflight;
   std::string node;   ///< "" for steps of the whole site
-  bool back = false;  ///< taken on the way back
+  bool back = false;  ///< towards the old release: on the way back, or this node alone
   StepState state = StepState::running;
   int attempt = 1;                 ///< rises with each resume
   std::int64_t started_at_ms = 0;  ///< database time; 0 is filled in when recorded
@@ -81,28 +86,43 @@ struct StepRecord {
   bool open() const { return state == StepState::running || state == StepState::paused; }
 };
 
-struct Options {
-  bool hold_before_finalize = false;
-  std::int64_t drain_deadline_ms = 30'000;
-  std::int64_t active_deadline_ms = 60'000;
-  std::int64_t ok_to_stop_deadline_ms = 600'000;
-  double max_load = 0.7;  ///< measured load of the site over n-1 nodes; 0 switches the rule off
+/// A release that a run stops at.
+struct Release {
+  std::string version;
+  int build = 0;
+  bool operator==(const Release&) const = default;
 };
-/// Reads JSON; unknown keys are an error that lists the known ones (a typed-in option must not be lost).
-Result<Options> parse_options(std::string_view json);
-std::string to_json(const Options& options);
+
+/// What people ask of a run while a conductor works on it; each is taken up once.
+struct Requests {
+  std::string pause_by;       ///< who wants it paused; "" nobody
+  std::string rollback_node;  ///< the node that is to go back to the old release; "" none
+};
+
+/// What the conductor keeps in mind about a run from one decision to the next, whoever leads.
+struct Memory {
+  std::int64_t failures = 0;    ///< so much of the failure budget is used up
+  bool past_not_after = false;  ///< a person resumed it after its window had ended
+  bool operator==(const Memory&) const = default;
+};
 
 struct Run {
   std::int64_t id = 0;
   std::string from, to;
   int from_build = 0, to_build = 0;
+  /// Where each hop leads; the last is `to`. Until preflight has chosen the way: empty, or straight there.
+  std::vector<Release> hops;
+  bool hops_chosen = false;  ///< must be recorded
   RunState state = RunState::running;
   bool back = false;              ///< cancel was accepted
   bool cancel_requested = false;  ///< by a person; cleared never
   bool resume_requested = false;  ///< by a person; cleared when taken up
-  bool finalize_begun = false;    ///< cancel is refused from here on
-  std::string outcome;            ///< "done", "cancelled", "preflight_failed"
-  std::string reason;             ///< why the run was asked for (--reason)
+  Requests requests;
+  Requests taken;  ///< of `requests`, those that this decision has taken up: the store clears them
+  Memory memory;
+  bool finalize_begun = false;  ///< cancel is refused from here on
+  std::string outcome;          ///< "done", "cancelled", "preflight_failed"
+  std::string reason;           ///< why the run was asked for (--reason)
   std::string actor;
   std::string current;   ///< title of the open step
   std::string message;   ///< what is being waited for, or why it is paused, and the next action
@@ -114,9 +134,17 @@ struct Run {
   std::vector<StepRecord> steps;
 
   bool ended() const { return state == RunState::done || state == RunState::cancelled || state == RunState::failed; }
-  /// The version that nodes are being brought to now.
-  const std::string& goal_version() const { return back ? from : to; }
-  int goal_build() const { return back ? from_build : to_build; }
+  /// The hop under way.
+  int hop() const { return steps.empty() ? 0 : steps.back().hop; }
+  bool last_hop() const { return hop() + 1 >= static_cast<int>(hops.size()); }
+  Release hop_from() const {
+    return hop() == 0 ? Release{from, from_build} : hops.at(static_cast<std::size_t>(hop()) - 1);
+  }
+  Release hop_to() const { return hops.empty() ? Release{to, to_build} : hops.at(static_cast<std::size_t>(hop())); }
+  /// The release that nodes are being brought to now.
+  Release goal() const { return back ? hop_from() : hop_to(); }
+  /// The same for one step: a node may go back alone.
+  Release goal(const StepRecord& step) const { return step.back ? hop_from() : hop_to(); }
   /// nullptr when none is open; it is always the last.
   const StepRecord* open_step() const { return !steps.empty() && steps.back().open() ? &steps.back() : nullptr; }
 };
@@ -171,12 +199,14 @@ struct Observation {
   /// nobody could renew it proves nothing about the node.
   std::int64_t database_reached_ms = 0;
   ActState act;
+  std::optional<CanaryView> canary;  ///< of the node that soaks
 
   // Only for preflight.
   std::string edition, database_encoding;
   int conductor_build = 0;
   std::optional<bool> in_catalogue;  ///< nullopt: not asked
   bool target_rolls = true;          ///< the manifest's `rolling`
+  std::vector<std::string> way;      ///< stops after `from` by policy and catalogue; empty: straight
   std::optional<BundleView> bundle;  ///< nullopt: not asked, or the bundle is not there
 };
 

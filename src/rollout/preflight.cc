@@ -37,6 +37,19 @@ Check hop_allowed(const std::string& from, const std::string& to, const Observat
   const auto target = version::parse_version(to);
   if (!source) return settle(std::move(check), CheckResult::fail, source.error().message());
   if (!target) return settle(std::move(check), CheckResult::fail, target.error().message());
+  if (seen.way.size() > 1) {
+    // A chain: each of its hops must roll.
+    auto at = *source;
+    for (const auto& stop : seen.way) {
+      const auto next = version::parse_version(stop);
+      if (!next) return settle(std::move(check), CheckResult::fail, next.error().message());
+      const auto advice = version::advise_hop(at, *next);
+      if (advice.verdict != version::HopVerdict::rolling)
+        return settle(std::move(check), CheckResult::fail, advice.message);
+      at = *next;
+    }
+    return pass(std::move(check), fmt::format("{} hops roll: {} to {}", seen.way.size(), from, join(seen.way, " to ")));
+  }
   const auto advice = version::advise_hop(*source, *target);
   if (advice.verdict != version::HopVerdict::rolling)
     return settle(std::move(check), CheckResult::fail, advice.message);
@@ -225,8 +238,12 @@ std::string_view to_string(CheckResult result) {
 }
 
 std::vector<Check> preflight(const std::string& from, const std::string& to, const Observation& seen) {
-  std::vector<Check> checks{hop_allowed(from, to, seen), conductor_knows(to, seen), edition(seen), encoding(seen),
-                            release_present(to, seen), bundle(seen)};
+  std::vector<Check> checks{hop_allowed(from, to, seen),
+                            conductor_knows(to, seen),
+                            edition(seen),
+                            encoding(seen),
+                            release_present(to, seen),
+                            bundle(seen)};
   if (!seen.cluster) return checks;
   checks.push_back(phase_stable(seen));
   checks.push_back(enough_nodes(seen));

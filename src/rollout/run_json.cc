@@ -25,6 +25,7 @@ json::object step_json(const StepRecord& step) {
           {"name", std::string(to_string(step.kind))},
           {"title", title_of(step.kind, step.node)},
           {"node", step.node},
+          {"hop", step.hop + 1},
           {"back", step.back},
           {"started_at_ms", step.started_at_ms},
           {"ended_at_ms", step.ended_at_ms},
@@ -55,6 +56,10 @@ json::object run_json(const Run& run) {
     nodes.push_back(json::object{{"name", name},
                                  {"start_to_active_ms", figures[name].start_to_active_ms},
                                  {"drain_ms", figures[name].drain_ms}});
+  json::array hops;
+  for (const auto& hop : run.hops) hops.push_back(json::string(hop.version));
+  const auto* open = run.open_step();
+  const bool held = open && open->kind == StepKind::hold_before_finalize && run.state == RunState::paused;
   return {{"id", run.id},
           {"from", run.from},
           {"to", run.to},
@@ -69,6 +74,11 @@ json::object run_json(const Run& run) {
           {"current", run.current},
           {"message", run.message},
           {"cancel_requested", run.cancel_requested},
+          {"pause_requested", !run.requests.pause_by.empty()},
+          {"rollback_requested", run.requests.rollback_node},
+          {"hops", std::move(hops)},
+          {"failures", run.memory.failures},
+          {"held_since_ms", held ? open->started_at_ms : 0},
           {"options", parsed_or(to_json(run.options), json::object())},
           {"nodes", std::move(nodes)},
           {"steps", std::move(steps)},

@@ -3,18 +3,32 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
+#include <utility>
 
+#include "base/text.h"
 #include "rollout/capacity.h"
 #include "rollout/goal.h"
 #include "rollout/preflight.h"
+#include "version/version.h"
 
 namespace afloat::rollout {
 namespace {
 
+/// A step of a node that goes back while the run goes on.
+bool goes_back_alone(const Run& run, const StepRecord& step) { return step.back && !run.back; }
+
+/// It does harm where it is, so that its going back waits for nothing: its drain came without an ok_to_stop.
+bool in_a_hurry(const Run& run, const StepRecord& drain) {
+  if (!goes_back_alone(run, drain)) return false;
+  const auto at = std::ranges::find_if(run.steps, [&](const StepRecord& step) { return &step == &drain; });
+  return at == run.steps.end() || at == run.steps.begin() || std::prev(at)->kind != StepKind::ok_to_stop;
+}
+
 /// What follows a step that is done, where that does not depend on what is seen. nullopt: choose a node.
-std::optional<StepKind> follower(const StepRecord& done) {
+std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
   switch (done.kind) {
+    case StepKind::wait_until:
+      return StepKind::preflight;
     case StepKind::preflight:
       return StepKind::distribute;
     case StepKind::distribute:
@@ -24,7 +38,7 @@ std::optional<StepKind> follower(const StepRecord& done) {
     case StepKind::ok_to_stop:
       return StepKind::drain;
     case StepKind::drain:
-      return StepKind::ok_to_stop_again;
+      return in_a_hurry(run, done) ? StepKind::maint : StepKind::ok_to_stop_again;
     case StepKind::ok_to_stop_again:
       return done.state == StepState::refused ? StepKind::undrain : StepKind::maint;
     case StepKind::undrain:
@@ -46,24 +60,37 @@ std::optional<StepKind> follower(const StepRecord& done) {
     case StepKind::await_stable:
     case StepKind::mode_off:
       return StepKind::verify;
+    case StepKind::balance:
+      if (!done.back && run.options.soak_ms > 0) return StepKind::soak;
+      break;
+    case StepKind::soak:
+      if (done.state == StepState::refused) return StepKind::drain;
+      break;
     case StepKind::verify:
-      return StepKind::report;
+      return run.back || run.last_hop() ? StepKind::report : StepKind::mode_on;
     case StepKind::expand:
     case StepKind::choose_node:
-    case StepKind::balance:
     case StepKind::report:
       break;
   }
   return std::nullopt;
 }
 
-bool of_one_node(StepKind kind) { return kind >= StepKind::ok_to_stop && kind <= StepKind::balance; }
+bool of_one_node(StepKind kind) { return kind >= StepKind::ok_to_stop && kind <= StepKind::soak; }
 
-void open(Run& run, StepKind kind, std::string node) {
+enum class Alone { no, yes };
+
+void open(Run& run, StepKind kind, std::string node, Alone alone = Alone::no) {
   StepRecord step;
   step.kind = kind;
   step.node = std::move(node);
-  step.back = run.back;
+  step.back = run.back || alone == Alone::yes;
+  step.hop = run.hop();
+  if (kind == StepKind::mode_on && step.hop < static_cast<int>(run.hops.size()) && !run.steps.empty() &&
+      run.steps.back().kind == StepKind::verify) {
+    ++step.hop;
+    run.finalize_begun = false;  // until this hop is finalized there is a way back again, to where it began
+  }
   step.changed = true;
   run.steps.push_back(std::move(step));
   run.current = title_of(kind, run.steps.back().node);
@@ -82,9 +109,16 @@ std::string next_action(const Run& run) {
   if (run.finalize_begun)
     return "When it is mended: `afloat upgrade resume`. There is no way back after finalize began.";
   if (run.back)
-    return fmt::format("When it is mended: `afloat upgrade resume` goes on with the way back to {}.", run.from);
+    return fmt::format("When it is mended: `afloat upgrade resume` goes on with the way back to {}.",
+                       run.hop_from().version);
   return fmt::format("When it is mended: `afloat upgrade resume`; or `afloat upgrade cancel` to go back to {}.",
-                     run.from);
+                     run.hop_from().version);
+}
+
+/// Why it is paused, and what to do.
+std::string pause_message(const Run& run) {
+  const auto& why = run.steps.back().detail;
+  return fmt::format("{}: {}{} {}", run.current, why, why.ends_with('.') ? "" : ".", next_action(run));
 }
 
 Decision pause(Run run, const std::string& why, const Observation& seen) {
@@ -97,9 +131,46 @@ Decision pause(Run run, const std::string& why, const Observation& seen) {
       seen.cluster->state->mode == cluster::Mode::on && !seen.cluster->state->finalize_requested_ms)
     run.finalize_begun = false;
   run.state = RunState::paused;
-  run.message = fmt::format("{}: {}{} {}", run.current, why, why.ends_with('.') ? "" : ".", next_action(run));
+  run.message = pause_message(run);
   if (!step.node.empty()) run.evidence = evidence_of(seen, step.node);
   return {.run = std::move(run), .record = true};
+}
+
+/// The run turns round. What is half done is chosen anew, towards the old release.
+void turn_back(Run& run, const std::string& why, const Observation& seen) {
+  if (run.open_step()) close(run.steps.back(), StepState::interrupted, why, seen);
+  run.back = true;
+  run.resume_requested = false;
+  run.state = RunState::rolling_back;
+  run.current = fmt::format("back to {}", run.hop_from().version);
+  run.message.clear();
+}
+
+/// Something failed that waiting does not mend: once more while the budget lasts, then what the policy says.
+Decision trouble(Run run, const std::string& why, const Observation& seen) {
+  auto& step = run.steps.back();
+  if (run.memory.failures < run.options.failure_budget) {
+    ++run.memory.failures;
+    ++step.attempt;
+    step.attempt_at_ms = seen.now_ms;
+    step.detail = why;
+    step.changed = true;
+    return {.run = std::move(run), .record = true};
+  }
+  if (run.options.on_failure == OnFailure::cancel && !run.back && !run.finalize_begun) {
+    turn_back(run, why, seen);
+    return {.run = std::move(run), .record = true};
+  }
+  return pause(std::move(run), why, seen);
+}
+
+/// Its window has ended: no further node is begun, nothing is finalized.
+bool window_over(const Run& run, const Observation& seen) {
+  return run.options.not_after_ms > 0 && seen.now_ms >= run.options.not_after_ms && !run.memory.past_not_after &&
+         !run.back;
+}
+Decision pause_for_window(Run run, const Observation& seen) {
+  return pause(std::move(run), "the maintenance window has ended; nothing further is begun", seen);
 }
 
 Decision refuse(Run run, const std::string& why, const Observation& seen) {
@@ -111,28 +182,78 @@ Decision refuse(Run run, const std::string& why, const Observation& seen) {
   return {.run = std::move(run), .record = true};
 }
 
+/// The step that comes once every node is on the release.
+StepKind after_nodes(const Run& run) {
+  if (run.back) return StepKind::mode_off;
+  const bool hold = run.last_hop() ? run.options.hold_before_finalize : !run.options.finalize_intermediate;
+  return hold ? StepKind::hold_before_finalize : StepKind::finalize;
+}
+
 /// Opens the step that the choice of a node leads to.
-void open_chosen(Run& run, const Choice& choice) {
-  if (!choice.waiting.empty())
+Decision open_chosen(Run run, const Choice& choice, const Observation& seen) {
+  if (!choice.waiting.empty()) {
     open(run, StepKind::choose_node, "");
-  else if (!choice.all_settled)
+  } else if (window_over(run, seen) && (choice.all_settled || choice.entry == StepKind::ok_to_stop)) {
+    open(run, StepKind::choose_node, "");
+    return pause_for_window(std::move(run), seen);
+  } else if (!choice.all_settled) {
     open(run, choice.entry, choice.node);
-  else if (run.back)
-    open(run, StepKind::mode_off, "");
-  else
-    open(run, run.options.hold_before_finalize ? StepKind::hold_before_finalize : StepKind::finalize, "");
+  } else {
+    open(run, after_nodes(run), "");
+  }
+  return {.run = std::move(run), .record = true};
+}
+
+/// The last soak of this node, where it was refused and nothing of the node has been tried since.
+const StepRecord* refused_soak(const Run& run, const std::string& node) {
+  for (auto step = run.steps.rbegin(); step != run.steps.rend(); ++step) {
+    if (step->node != node || step->back) continue;
+    return step->kind == StepKind::soak && step->state == StepState::refused ? &*step : nullptr;
+  }
+  return nullptr;
+}
+
+/// A node has gone back while the others stay: what now?
+Decision after_going_back(Run run, const Observation& seen) {
+  const auto node = run.steps.back().node;
+  const auto* soak = refused_soak(run, node);
+  const auto why = fmt::format("{} is back on {}{}{}", node, run.hop_from().version,
+                               soak ? ": " : ", as it was asked for", soak ? soak->detail : "");
+  if (soak && run.memory.failures < run.options.failure_budget) {
+    ++run.memory.failures;
+    return open_chosen(run, choose(run, seen), seen);
+  }
+  open(run, StepKind::choose_node, "");
+  if (soak && run.options.on_failure == OnFailure::cancel) {
+    turn_back(run, why, seen);
+    return {.run = std::move(run), .record = true};
+  }
+  return pause(std::move(run), why, seen);
+}
+
+/// The run has turned round, and what follows is not what its last step would have led to.
+bool turned(const Run& run) {
+  return run.back && (run.steps.empty() || !run.steps.back().back || run.steps.back().state == StepState::interrupted);
 }
 
 /// No step is open.
 Decision advance(Run run, const Observation& seen) {
-  const bool turned = run.back && (run.steps.empty() || !run.steps.back().back);
-  if (run.steps.empty() && !run.back)
-    open(run, StepKind::preflight, "");
-  else if (const auto next = turned ? std::nullopt : follower(run.steps.back()))
-    open(run, *next, of_one_node(*next) ? run.steps.back().node : "");
-  else
-    open_chosen(run, choose(run, seen));
-  return {.run = std::move(run), .record = true};
+  if (run.steps.empty() && !run.back) {
+    open(run, run.options.not_before_ms > seen.now_ms ? StepKind::wait_until : StepKind::preflight, "");
+    return {.run = std::move(run), .record = true};
+  }
+  const auto next = turned(run) ? std::nullopt : follower(run, run.steps.back());
+  if (next) {
+    const auto last = run.steps.back();
+    const bool alone = of_one_node(*next) && (goes_back_alone(run, last) || last.kind == StepKind::soak);
+    open(run, *next, of_one_node(*next) ? last.node : "", alone ? Alone::yes : Alone::no);
+    if (*next == StepKind::mode_on && window_over(run, seen)) return pause_for_window(std::move(run), seen);
+    return {.run = std::move(run), .record = true};
+  }
+  if (!run.steps.empty() && run.steps.back().kind == StepKind::balance && goes_back_alone(run, run.steps.back()))
+    return after_going_back(std::move(run), seen);
+  const auto choice = choose(run, seen);
+  return open_chosen(std::move(run), choice, seen);
 }
 
 Decision finish(Run run, const StepRecord& done, GoalView view, const Observation& seen) {
@@ -146,12 +267,12 @@ Decision finish(Run run, const StepRecord& done, GoalView view, const Observatio
     run.state = run.back ? RunState::cancelled : RunState::done;
     run.outcome = run.back ? "cancelled" : "done";
     run.current.clear();
-    run.message = run.back ? fmt::format("Every node is back on {}; upgrade mode is off.", run.from)
+    run.message = run.back ? fmt::format("Every node is back on {}; upgrade mode is off.", run.hop_from().version)
                            : fmt::format("The site runs {}.", run.to);
     return {.run = std::move(run), .record = true};
   }
   // Outcome and next intent go into one transaction, where the next step is known.
-  if (follower(run.steps.back())) return advance(std::move(run), seen);
+  if (follower(run, run.steps.back())) return advance(std::move(run), seen);
   return {.run = std::move(run), .record = true};
 }
 
@@ -170,7 +291,22 @@ Decision drive_preflight(Run run, const Observation& seen) {
     found += fmt::format("{}{}: {}. {}", found.empty() ? "" : " ", check.title, check.found, check.action);
     may_settle = may_settle && check.may_settle;
   }
+  if (!run.options.chain && seen.way.size() > 1) {
+    found += fmt::format(
+        "{}The target takes {} hops ({}), and a chain was not wanted. Choose {} as the target, or leave "
+        "out --no-chain.",
+        found.empty() ? "" : " ", seen.way.size(), join(seen.way, ", "), seen.way.front());
+    may_settle = false;
+  }
   const auto begun = run.steps.back().attempt_at_ms;
+  if (seen.cluster && found.empty()) {
+    run.hops.clear();
+    for (const auto& stop : seen.way)
+      if (const auto version = version::parse_version(stop))
+        run.hops.push_back({stop, version::build_number(*version)});
+    if (run.hops.empty()) run.hops.push_back({run.to, run.to_build});
+    run.hops_chosen = true;
+  }
   if (seen.cluster && found.empty())
     return finish(run, run.steps.back(), {Goal::reached, fmt::format("{} checks", checks.size())}, seen);
   if (found.empty()) found = "The roster could not be read.";
@@ -186,11 +322,10 @@ Decision drive(Run run, const Observation& seen) {
     const auto choice = choose(run, seen);
     if (choice.waiting.empty()) {
       close(run.steps.back(), StepState::done, choice.node, seen);
-      open_chosen(run, choice);
-      return {.run = std::move(run), .record = true};
+      return open_chosen(std::move(run), choice, seen);
     }
     if (seen.now_ms - step.attempt_at_ms > deadline_of(step.kind, run.options))
-      return pause(std::move(run), choice.waiting, seen);
+      return trouble(std::move(run), choice.waiting, seen);
     return {.run = std::move(run), .waiting = choice.waiting};
   }
 
@@ -204,20 +339,50 @@ Decision drive(Run run, const Observation& seen) {
   auto view = look(run, step, seen);
   if (view.goal == Goal::reached || view.goal == Goal::refused)
     return finish(std::move(run), step, std::move(view), seen);
-  if (view.goal == Goal::impossible) return pause(std::move(run), view.detail, seen);
+  if (view.goal == Goal::impossible)
+    return step.kind == StepKind::hold_before_finalize ? pause(std::move(run), view.detail, seen)
+                                                       : trouble(std::move(run), view.detail, seen);
 
   const auto& error = seen.act.error;
-  if (error && !passing(error->kind())) return pause(std::move(run), error->message(), seen);
+  if (error && !passing(error->kind())) return trouble(std::move(run), error->message(), seen);
   const auto deadline = deadline_of(step.kind, run.options);
   if (deadline > 0 && seen.now_ms - step.attempt_at_ms > deadline)
-    return pause(std::move(run),
-                 fmt::format("not reached within {} s: {}", deadline / 1000, error ? error->message() : view.detail),
-                 seen);
+    return trouble(std::move(run),
+                   fmt::format("not reached within {} s: {}", deadline / 1000, error ? error->message() : view.detail),
+                   seen);
 
   const bool again = error ? seen.now_ms - seen.act.tried_at_ms >= 200 : view.act_again;
   Decision decision{.run = std::move(run), .waiting = error ? error->message() : view.detail};
   if (!seen.act.tried || again) decision.act = act_for(decision.run, step, seen);
   return decision;
+}
+
+/// A person wants one node back on the old release. nullopt: not now, another node is in the middle of its steps.
+std::optional<Decision> take_rollback(Run run, const Observation& seen) {
+  const auto node = run.requests.rollback_node;
+  const auto* open_one = run.open_step();
+  const bool elsewhere = open_one && run.state != RunState::paused && of_one_node(open_one->kind) &&
+                         open_one->node != node && open_one->kind != StepKind::ok_to_stop &&
+                         open_one->kind != StepKind::soak;
+  if (elsewhere || !seen.cluster) return std::nullopt;
+  run.taken.rollback_node = std::exchange(run.requests.rollback_node, {});
+  const auto* member = find_member(seen, node);
+  const auto old = run.hop_from();
+  const bool upgrading = !run.back && !run.finalize_begun && !run.steps.empty();
+  if (!member || !upgrading || settled(seen, *member, old.version, old.build)) {
+    run.message = fmt::format("{} is not taken back: {}.{}", node,
+                              !member      ? "it is not in the roster"
+                              : !upgrading ? "there is no single node to take back now"
+                                           : "it is on " + old.version + " already",
+                              run.state == RunState::paused ? " " + pause_message(run) : "");
+    return Decision{.run = std::move(run), .record = true};
+  }
+  if (open_one) close(run.steps.back(), StepState::interrupted, fmt::format("{} is to go back", node), seen);
+  run.state = RunState::running;
+  run.evidence.clear();
+  const bool dead = health_of(seen, *member) == Health::dead;
+  open(run, dead ? StepKind::maint : StepKind::ok_to_stop, node, Alone::yes);
+  return Decision{.run = std::move(run), .record = true};
 }
 
 }  // namespace
@@ -246,7 +411,10 @@ std::int64_t deadline_of(StepKind kind, const Options& options) {
     case StepKind::await_stable:
       return 900'000;
     case StepKind::hold_before_finalize:
+    case StepKind::wait_until:
       return 0;
+    case StepKind::soak:
+      return options.soak_ms + Canary::extension_ms + 30'000;  // it gives its verdict before
     case StepKind::mode_on:
     case StepKind::switch_release:
     case StepKind::start:
@@ -265,12 +433,13 @@ Needs needs(const Run& run) {
     needs.cluster = needs.all_hosts = needs.all_balancers = true;
     return needs;
   };
-  if (run.ended() || run.state == RunState::paused) return needs;
+  if (run.ended()) return needs;
+  if (!run.requests.rollback_node.empty()) return wide();
+  if (run.state == RunState::paused) return needs;
   const auto* step = run.open_step();
   if (!step) {
     if (run.steps.empty() && !run.back) return needs;
-    const bool turned = run.back && (run.steps.empty() || !run.steps.back().back);
-    if (!turned && follower(run.steps.back())) return needs;
+    if (!turned(run) && follower(run, run.steps.back())) return needs;
     return wide();
   }
   switch (step->kind) {
@@ -315,6 +484,11 @@ Needs needs(const Run& run) {
     case StepKind::mode_off:
       needs.cluster = true;
       break;
+    case StepKind::soak:
+      needs.cluster = true;
+      needs.process = needs.soak = step->node;
+      break;
+    case StepKind::wait_until:
     case StepKind::hold_before_finalize:
     case StepKind::report:
       break;
@@ -326,18 +500,22 @@ Decision step(Run run, const Observation& seen) {
   if (run.ended()) return {.run = std::move(run)};
 
   if (run.cancel_requested && !run.back && !run.finalize_begun) {
-    if (run.open_step()) close(run.steps.back(), StepState::interrupted, "cancel was asked for", seen);
-    run.back = true;
-    run.resume_requested = false;
-    run.state = RunState::rolling_back;
-    run.current = fmt::format("back to {}", run.from);
-    run.message.clear();
+    turn_back(run, "cancel was asked for", seen);
     return {.run = std::move(run), .record = true};
+  }
+  if (!run.requests.rollback_node.empty())
+    if (auto decision = take_rollback(run, seen)) return std::move(*decision);
+  if (!run.requests.pause_by.empty() && (run.state == RunState::paused || run.open_step())) {
+    run.taken.pause_by = std::exchange(run.requests.pause_by, {});
+    if (run.state == RunState::paused || run.finalize_begun) return {.run = std::move(run), .record = true};
+    const auto why = fmt::format("paused by {}", run.taken.pause_by);
+    return pause(std::move(run), why, seen);
   }
 
   if (run.state == RunState::paused) {
     if (!run.resume_requested) return {.run = std::move(run)};
     run.resume_requested = false;
+    run.memory.past_not_after = run.memory.past_not_after || window_over(run, seen);
     run.state = run.back ? RunState::rolling_back : RunState::running;
     run.message.clear();
     run.evidence.clear();
@@ -358,32 +536,6 @@ Decision step(Run run, const Observation& seen) {
   }
 
   return run.open_step() ? drive(std::move(run), seen) : advance(std::move(run), seen);
-}
-
-std::vector<StepRecord> plan(const Run& run, const Observation& seen) {
-  std::vector<StepRecord> steps;
-  const auto add = [&](StepKind kind, std::string node) {
-    StepRecord step;
-    step.kind = kind;
-    step.node = std::move(node);
-    steps.push_back(std::move(step));
-  };
-  for (const auto kind : {StepKind::preflight, StepKind::distribute, StepKind::mode_on, StepKind::expand})
-    add(kind, "");
-  std::vector<cluster::Member> members;
-  if (seen.cluster) members = seen.cluster->members;
-  std::ranges::sort(members, [](const auto& a, const auto& b) {
-    return std::tie(a.tasks_running, a.active_users, a.name) < std::tie(b.tasks_running, b.active_users, b.name);
-  });
-  for (const auto& member : members)
-    for (const auto kind :
-         {StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint, StepKind::stop,
-          StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::balance})
-      add(kind, member.name);
-  if (run.options.hold_before_finalize) add(StepKind::hold_before_finalize, "");
-  for (const auto kind : {StepKind::finalize, StepKind::await_stable, StepKind::verify, StepKind::report})
-    add(kind, "");
-  return steps;
 }
 
 }  // namespace afloat::rollout

@@ -8,11 +8,13 @@
 
 /// The conductor's mind: observe -> step() -> record -> act -> observe ...
 ///
-///   preflight - distribute - mode_on - expand
+///   (wait_until) - preflight - distribute - mode_on - expand
 ///     - for each node: ok_to_stop - drain - ok_to_stop_again - maint - stop - switch - start - await_active - balance
-///                          ^                      | no
+///                          ^                      | no                                          - (soak)
 ///                          +------- undrain <-----+
-///     - (hold_before_finalize) - finalize - await_stable - verify - report
+///     - (hold_before_finalize) - finalize - await_stable - verify - (next hop: mode_on ...) - report
+///   a soak that is refused, and a person's wish: that node alone goes back, through the same steps from drain to
+///   balance, and the run pauses.
 ///   cancel, at any point before finalize: each node that is not whole on the original version goes
 ///   through the same steps with the original version, then mode_off - verify - report.
 ///
@@ -30,6 +32,7 @@ struct Needs {
   std::string balancer;  ///< of this node
   std::string drain;     ///< drain status of this node
   std::string ready;     ///< readiness of this node
+  std::string soak;      ///< how this node does beside the others
   bool catalogue = false;
 };
 Needs needs(const Run& run);
@@ -38,8 +41,9 @@ Needs needs(const Run& run);
 struct Act {
   StepKind kind = StepKind::preflight;
   std::string node;
-  std::string version;                   ///< that nodes are brought to
-  std::vector<std::string> hosts{};      ///< distribute: those that lack the release
+  Release release;                       ///< that nodes are brought to
+  std::vector<std::string> hosts{};      ///< distribute: where to
+  std::vector<std::string> releases{};   ///< distribute: all of the run's hops
   bool retry_tasks = false;              ///< await_stable after a failed task and a resume
   std::optional<std::string> process{};  ///< stop: incarnation of the process that is meant
 };
@@ -56,8 +60,5 @@ Decision step(Run run, const Observation& observation);
 
 /// How long a step may take before the run pauses; 0: no limit (hold).
 std::int64_t deadline_of(StepKind kind, const Options& options);
-
-/// The dry run: every step in the order in which it would be taken.
-std::vector<StepRecord> plan(const Run& run, const Observation& observation);
 
 }  // namespace afloat::rollout

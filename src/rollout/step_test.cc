@@ -5,6 +5,7 @@
 #include <array>
 
 #include "rollout/capacity.h"
+#include "rollout/plan.h"
 #include "rollout/test_world.h"
 
 namespace afloat::rollout {
@@ -338,7 +339,7 @@ TEST(RolloutHealth, MostOfTheSiteLostAtOnceIsNotBelieved) {
 
 TEST(RolloutPlan, NamesEveryStepPerNode) {
   World world;
-  const auto steps = plan(world.run, world.observe(roster_only()));
+  const auto steps = plan(world.run, world.observe(roster_only()), {});
   EXPECT_EQ(steps.size(), 4U + 3 * 9 + 4);
 }
 

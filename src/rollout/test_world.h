@@ -32,6 +32,8 @@ struct World {
   int killed_at = -1;  ///< the decision at which the conductor dies
   enum class Kill { before_record, after_record, after_act } kill = Kill::before_record;
   std::string broken_version;  ///< does not start
+  std::vector<std::string> way;
+  std::optional<CanaryView> canary;  ///< what every soak says
   bool taken_out_twice = false;
   std::function<void(World&)> before_each;
 
@@ -49,6 +51,8 @@ struct World {
     run.to = "1.1.0";
     run.from_build = build_of(run.from);
     run.to_build = build_of(run.to);
+    run.options.hold_before_finalize = false;
+    run.options.soak_ms = 0;
   }
 
   Node& node(const std::string& name) {
@@ -65,6 +69,8 @@ struct World {
     seen.database_encoding = "UTF8";
     seen.conductor_build = build_of("1.1.0");
     seen.in_catalogue = true;
+    seen.way = way;
+    seen.canary = canary;
     if (needs.cluster) {
       auto& snapshot = seen.cluster.emplace();
       snapshot.state = state;
@@ -101,12 +107,14 @@ struct World {
   void perform(const Act& a) {
     switch (a.kind) {
       case StepKind::distribute:
-        releases.push_back(a.version);
+        releases.insert(releases.end(), a.releases.begin(), a.releases.end());
         break;
       case StepKind::mode_on:
         state.mode = Mode::on;
         state.original_build = state.cluster_build;
-        state.target_build = run.to_build;
+        state.target_build = run.hop_to().build;
+        state.expand_done = false;
+        state.finalize_requested_ms.reset();
         state.run_id = run.id;
         break;
       case StepKind::expand:
@@ -138,7 +146,7 @@ struct World {
       }
       case StepKind::switch_release:
         EXPECT_FALSE(node(a.node).running) << "switched while it runs";
-        node(a.node).link = a.version;
+        node(a.node).link = a.release.version;
         break;
       case StepKind::start:
       case StepKind::await_active: {
@@ -164,8 +172,8 @@ struct World {
     }
     // Nodes finish by themselves.
     if (state.finalize_requested_ms) {
-      state.cluster_version = run.to;
-      state.cluster_build = run.to_build;
+      state.cluster_version = run.hop_to().version;
+      state.cluster_build = run.hop_to().build;
       state.mode = Mode::off;
     }
   }
@@ -179,6 +187,8 @@ struct World {
       }
       step.changed = false;
     }
+    recorded.taken = {};
+    recorded.hops_chosen = false;
     const auto* old_step = run.open_step();
     const auto* new_step = recorded.open_step();
     if (!old_step || !new_step || old_step->seq != new_step->seq || old_step->attempt != new_step->attempt) act = {};

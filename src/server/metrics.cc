@@ -1,8 +1,35 @@
 #include "server/metrics.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <optional>
 
 namespace afloat::server {
+
+namespace {
+
+std::optional<std::int64_t> resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::int64_t total = 0, resident = 0;
+  if (!(file >> total >> resident)) return std::nullopt;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+std::optional<std::int64_t> open_handles() {
+  std::error_code error;
+  std::int64_t count = 0;
+  for (std::filesystem::directory_iterator entry("/proc/self/fd", error), end; !error && entry != end;
+       entry.increment(error))
+    ++count;
+  if (error) return std::nullopt;
+  return count - 1;  // the one that reads the folder
+}
+
+}  // namespace
 
 std::string Metrics::text(std::string_view node, std::string_view version, int in_flight, int streams, int connections,
                           int tasks_running, int active_users) const {
@@ -25,6 +52,12 @@ std::string Metrics::text(std::string_view node, std::string_view version, int i
                      unknown_.load(std::memory_order_relaxed));
   out += fmt::format("# HELP afloat_cache_hits_total Rendered pages from the cache.\n# TYPE afloat_cache_hits_total counter\nafloat_cache_hits_total {}\n", cache_hits.load());
   out += fmt::format("# HELP afloat_cache_misses_total Rendered pages that were not cached.\n# TYPE afloat_cache_misses_total counter\nafloat_cache_misses_total {}\n", cache_misses.load());
+  // Under the names that every Prometheus client library gives them.
+  if (const auto resident = resident_bytes()) gauge("process_resident_memory_bytes", "Memory in use.", *resident);
+  if (const auto handles = open_handles()) gauge("process_open_fds", "Open file handles.", *handles);
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) == 0)
+    gauge("process_max_fds", "Most file handles that may be open.", static_cast<std::int64_t>(limit.rlim_cur));
   gauge("afloat_in_flight", "Requests being answered.", in_flight);
   gauge("afloat_streams", "Open event streams.", streams);
   gauge("afloat_connections", "Open connections.", connections);

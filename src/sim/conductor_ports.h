@@ -24,6 +24,11 @@ struct ConductorProcess::Runs final : RunStore {
   Task<std::int64_t> create(NewRun, Deadline) override { return not_for_conductors<std::int64_t>(); }
   Task<void> request_cancel(std::int64_t, std::string, Deadline) override { return not_for_conductors<void>(); }
   Task<void> request_resume(std::int64_t, std::string, Deadline) override { return not_for_conductors<void>(); }
+  Task<void> request_pause(std::int64_t, std::string, Deadline) override { return not_for_conductors<void>(); }
+  Task<void> request_rollback(std::int64_t, std::string, std::string, Deadline) override {
+    return not_for_conductors<void>();
+  }
+  Task<rollout::Durations> durations(Deadline) override { return not_for_conductors<rollout::Durations>(); }
   Task<rollout::Run> load(std::int64_t, Deadline) override { return not_for_conductors<rollout::Run>(); }
   Task<std::vector<rollout::Run>> list(int, Deadline) override {
     return not_for_conductors<std::vector<rollout::Run>>();
@@ -86,11 +91,16 @@ struct ConductorProcess::Nodes final : SiteClient {
   Task<DrainStatus> drain_status(std::string node, Deadline deadline) override;
   Task<void> undrain(std::string node, Deadline deadline) override;
   Task<bool> ready(std::string node, Deadline deadline) override;
+  Task<rollout::NodeSample> metrics(std::string node, Deadline deadline) override;
+  Task<rollout::KnownAnswers> compare(std::string node, std::string other, Deadline deadline) override;
   template <class T>
-  Task<T> call(std::string what, std::string node, Deadline deadline,
-               std::function<void(NodeProcess&, Reply<T>)> work);
+  Task<T> call(std::string what, std::string node, Deadline deadline, std::function<void(NodeProcess&, Reply<T>)> work);
 
   ConductorProcess& self_;
+};
+
+struct ConductorProcess::People final : Notifier {
+  Task<void> notify(Notice, Deadline) override { co_return Result<void>{}; }
 };
 
 struct ConductorProcess::Ports final : Clock, Timer {
@@ -106,6 +116,7 @@ struct ConductorProcess::Ports final : Clock, Timer {
   Hosts hosts;
   Traffics balancer;
   Nodes site;
+  People people;
 };
 
 }  // namespace afloat::sim

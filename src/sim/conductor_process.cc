@@ -36,8 +36,9 @@ void ConductorProcess::begin() {
   };
   settings.poll = plan_.poll;
   settings.idle_poll = std::chrono::milliseconds(200);
-  conductor_ = std::make_unique<conductor::Conductor>(std::move(settings), *ports_, *ports_, ports_->runs,
-                                                      ports_->cluster, ports_->hosts, ports_->balancer, ports_->site);
+  conductor_ =
+      std::make_unique<conductor::Conductor>(std::move(settings), *ports_, *ports_, ports_->runs, ports_->cluster,
+                                             ports_->hosts, ports_->balancer, ports_->site, ports_->people);
   const auto ended = [](std::exception_ptr failure) {
     if (failure) std::rethrow_exception(failure);
   };
@@ -127,7 +128,7 @@ Task<RunSignals> ConductorProcess::Runs::signals(std::int64_t id, Deadline deadl
       "signals",
       [id](Database& database) -> Result<RunSignals> {
         const auto& run = database.runs().at(id);
-        return RunSignals{run.cancel_requested, run.resume_requested};
+        return RunSignals{run.cancel_requested, run.resume_requested, run.requests};
       },
       deadline);
 }
@@ -137,12 +138,12 @@ Task<std::optional<LeaderLease>> ConductorProcess::Runs::take_lead(std::string h
       "take lead", [=](Database& database) { return database.take_lead(holder, at_least); }, deadline);
 }
 Task<void> ConductorProcess::Runs::renew_lead(LeaderLease lead, Deadline deadline) {
-  return self_.ask_database<void>("renew lead", [lead](Database& database) { return database.renew_lead(lead); },
-                                  deadline);
+  return self_.ask_database<void>(
+      "renew lead", [lead](Database& database) { return database.renew_lead(lead); }, deadline);
 }
 Task<void> ConductorProcess::Runs::release_lead(LeaderLease lead, Deadline deadline) {
-  return self_.ask_database<void>("release lead", [lead](Database& database) { return database.release_lead(lead); },
-                                  deadline);
+  return self_.ask_database<void>(
+      "release lead", [lead](Database& database) { return database.release_lead(lead); }, deadline);
 }
 Task<rollout::Run> ConductorProcess::Runs::record(rollout::Run run, LeaderLease lead, int, Deadline deadline) {
   const auto* step = run.open_step();
@@ -163,8 +164,9 @@ Task<cluster::Snapshot> ConductorProcess::Cluster::observe(Deadline deadline) {
   return self_.ask_database<cluster::Snapshot>(
       "observe", [](Database& database) -> Result<cluster::Snapshot> { return database.observe(); }, deadline);
 }
-Task<void> ConductorProcess::Cluster::apply(cluster::Command command, std::string actor, std::optional<int> target_build,
-                                            std::optional<std::int64_t> run, Deadline deadline) {
+Task<void> ConductorProcess::Cluster::apply(cluster::Command command, std::string actor,
+                                            std::optional<int> target_build, std::optional<std::int64_t> run,
+                                            Deadline deadline) {
   using cluster::Command;
   const auto kind = command == Command::start     ? rollout::StepKind::mode_on
                     : command == Command::approve ? rollout::StepKind::finalize
@@ -187,22 +189,23 @@ std::vector<std::string> ConductorProcess::Hosts::hosts() const {
 }
 Task<HostReport> ConductorProcess::Hosts::announce(std::string host, LeaderLease lead, Deadline deadline) {
   auto& at = self_.site_.host_named(host);
-  return self_.ask<HostReport>("announce", at.agent()->endpoint(),
-                               [&at, lead](Reply<HostReport> reply) { at.announce(lead, std::move(reply)); }, deadline);
+  return self_.ask<HostReport>(
+      "announce", at.agent()->endpoint(), [&at, lead](Reply<HostReport> reply) { at.announce(lead, std::move(reply)); },
+      deadline);
 }
 Task<HostReport> ConductorProcess::Hosts::report(std::string host, Deadline deadline) {
   auto& at = self_.site_.host_named(host);
-  return self_.ask<HostReport>("host report", at.agent()->endpoint(),
-                               [&at](Reply<HostReport> reply) { at.report(std::move(reply)); }, deadline);
+  return self_.ask<HostReport>(
+      "host report", at.agent()->endpoint(), [&at](Reply<HostReport> reply) { at.report(std::move(reply)); }, deadline);
 }
 Task<void> ConductorProcess::Hosts::command(std::string host, agent::AgentCommand command, Deadline deadline) {
   auto& at = self_.site_.host_named(host);
   // The agent gives up a little before the conductor does, as with agents over HTTP.
   command.timeout_ms = std::max<std::int64_t>(100, (Engine::micros(deadline) - self_.engine_.now()) / ms - 200);
   const auto what = fmt::format("agent {}", command.kind);
-  return self_.ask<void>(what, at.agent()->endpoint(),
-                         [&at, command = std::move(command)](Reply<void> reply) { at.execute(command, std::move(reply)); },
-                         deadline);
+  return self_.ask<void>(
+      what, at.agent()->endpoint(),
+      [&at, command = std::move(command)](Reply<void> reply) { at.execute(command, std::move(reply)); }, deadline);
 }
 Task<void> ConductorProcess::Hosts::distribute(std::string host, std::string version, Order order, Deadline deadline) {
   return command(std::move(host), {"distribute", "", std::move(version), std::move(order)}, deadline);
@@ -275,6 +278,23 @@ Task<bool> ConductorProcess::Nodes::ready(std::string node, Deadline deadline) {
   return call<bool>("ready", std::move(node), deadline, [](NodeProcess& process, Reply<bool> reply) {
     reply(process.state() == cluster::NodeState::ACTIVE);
   });
+}
+
+/// Every node serves the same traffic, and counts it from its start.
+Task<rollout::NodeSample> ConductorProcess::Nodes::metrics(std::string node, Deadline deadline) {
+  return call<rollout::NodeSample>("metrics", std::move(node), deadline,
+                                   [](NodeProcess& process, Reply<rollout::NodeSample> reply) {
+                                     rollout::NodeSample sample;
+                                     sample.requests = process.age() / (2 * ms);
+                                     sample.within_seconds = {{0.01, sample.requests}};
+                                     reply(std::move(sample));
+                                   });
+}
+Task<rollout::KnownAnswers> ConductorProcess::Nodes::compare(std::string node, std::string, Deadline deadline) {
+  return call<rollout::KnownAnswers>("compare", std::move(node), deadline,
+                                     [](NodeProcess&, Reply<rollout::KnownAnswers> reply) {
+                                       reply(rollout::KnownAnswers{.asked = 3, .wrong = 0, .example = {}});
+                                     });
 }
 
 }  // namespace afloat::sim

@@ -14,7 +14,7 @@ namespace afloat::sim {
 class ConductorProcess : public Actor {
  public:
   struct Plan {
-    int kill_at = -1;        ///< at the await of this number
+    int kill_at = -1;                                                      ///< at the await of this number
     enum class Counting { all, acts, commands } counting = Counting::all;  ///< acts: what changes something
     enum class Kill { before, after } kill = Kill::before;  ///< before it was sent, or instead of its answer
     std::chrono::milliseconds poll{50};
@@ -37,6 +37,7 @@ class ConductorProcess : public Actor {
   struct Hosts;
   struct Traffics;
   struct Nodes;
+  struct People;
   /// Each await of the conductor is one of these: a request to somebody, and its answer or the deadline.
   template <class T>
   Task<T> ask(std::string what, Endpoint to, Serve<T> serve, Deadline deadline);

@@ -81,6 +81,8 @@ class Database {
   Result<std::int64_t> create_run(const NewRun& run);
   Result<void> request_cancel(std::int64_t id);
   Result<void> request_resume(std::int64_t id);
+  Result<void> request_pause(std::int64_t id);
+  Result<void> request_rollback(std::int64_t id, const std::string& node);
   std::optional<rollout::Run> active_run() const;
   Result<std::optional<LeaderLease>> take_lead(const std::string& holder, std::int64_t at_least);
   Result<void> renew_lead(const LeaderLease& lead);

@@ -22,6 +22,9 @@ void Scenario::plan_faults() {
   options_.drain_deadline_ms = chance.in(4, 15) * 1'000;
   options_.active_deadline_ms = chance.in(8, 25) * 1'000;
   options_.ok_to_stop_deadline_ms = chance.in(8, 40) * 1'000;
+  options_.soak_ms = chance.one_in(3) ? chance.in(1, 3) * 1'000 : 0;
+  options_.failure_budget = chance.one_in(3) ? chance.in(1, 2) : 0;
+  if (chance.one_in(5)) options_.on_failure = rollout::OnFailure::cancel;
   poll_ = std::chrono::milliseconds(chance.in(2, 6) * 20);
   runs_wanted_ = chance.one_in(4) ? 3 : 2;
   calm_at_ = chance.in(36, 46) * second;
@@ -36,6 +39,10 @@ void Scenario::plan_faults() {
     });
   if (chance.one_in(4))
     engine_.at(chance.in(faults_from, faults_until), [this] { cancel_run(); });
+  if (chance.one_in(4))
+    engine_.at(chance.in(faults_from, faults_until), [this] { pause_run(); });
+  if (chance.one_in(4))
+    engine_.at(chance.in(faults_from, faults_until), [this] { roll_back(any_node()); });
   if (chance.one_in(3))
     cancel_in_ = chance.one_in(2) ? rollout::StepKind::undrain
                                   : static_cast<rollout::StepKind>(

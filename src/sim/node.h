@@ -21,6 +21,7 @@ class NodeProcess : public Actor {
   int build() const { return build_; }
   const std::string& incarnation() const { return incarnation_; }
   cluster::NodeState state() const { return state_; }
+  Micros age() const { return engine_.now() - begun_; }
   std::function<void(int code)> on_end;
 
   // What arrives over the network. The caller makes sure that the process runs (deliver).
@@ -75,6 +76,7 @@ class NodeProcess : public Actor {
   int build_;
   cluster::NodeState state_ = cluster::NodeState::STARTING;
   bool stopping_ = false, gone_ = false, told_ = false, ending_ = false, finalizing_ = false;
+  Micros begun_ = engine_.now();
   Micros lease_valid_until_ = 0, drain_began_ = 0;
   cluster::ClusterState seen_;
   std::int64_t epoch_seen_ = 0;

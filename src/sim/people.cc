@@ -15,6 +15,7 @@ void Scenario::ask_for_run() {
   NewRun run;
   run.to = new_version;
   run.options = options_;
+  if (engine_.chance.one_in(4)) run.options.not_before_ms = engine_.unix_ms() + engine_.chance.in(500, 3'000);
   site_.ask_database<std::int64_t>(
       site_.people, [run](Database& database) { return database.create_run(run); }, patience,
       [this](Result<std::int64_t> made) {
@@ -76,6 +77,26 @@ void Scenario::resume_run() {
       [](Database& database) -> Result<void> {
         const auto run = database.active_run();
         return run ? database.request_resume(run->id) : Result<void>{};
+      },
+      patience, [](Result<void>) {});
+}
+
+void Scenario::pause_run() {
+  site_.ask_database<void>(
+      site_.people,
+      [](Database& database) -> Result<void> {
+        const auto run = database.active_run();
+        return run ? database.request_pause(run->id) : Result<void>{};
+      },
+      patience, [](Result<void>) {});
+}
+
+void Scenario::roll_back(int node) {
+  site_.ask_database<void>(
+      site_.people,
+      [node](Database& database) -> Result<void> {
+        const auto run = database.active_run();
+        return run ? database.request_rollback(run->id, fmt::format("node{}", node)) : Result<void>{};
       },
       patience, [](Result<void>) {});
 }

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "sim/checker.h"
 #include "sim/database.h"
@@ -48,6 +49,25 @@ Result<void> Database::request_resume(std::int64_t id) {
   if (run.ended() || run.state != rollout::RunState::paused) return fail(ErrorKind::failed_precondition, "not paused");
   run.resume_requested = true;
   changed(fmt::format("resume of run {} is asked for", id));
+  return {};
+}
+
+Result<void> Database::request_pause(std::int64_t id) {
+  auto& run = runs_.at(id);
+  if (run.ended() || run.finalize_begun || run.state == rollout::RunState::paused)
+    return fail(ErrorKind::failed_precondition, "nothing to pause");
+  run.requests.pause_by = "people";
+  if (auto pending = not_written_.find(id); pending != not_written_.end()) pending->second.requests = run.requests;
+  changed(fmt::format("pause of run {} is asked for", id));
+  return {};
+}
+
+Result<void> Database::request_rollback(std::int64_t id, const std::string& node) {
+  auto& run = runs_.at(id);
+  if (run.ended() || run.finalize_begun) return fail(ErrorKind::failed_precondition, "too late to go back");
+  run.requests.rollback_node = node;
+  if (auto pending = not_written_.find(id); pending != not_written_.end()) pending->second.requests = run.requests;
+  changed(fmt::format("{} is to go back in run {}", node, id));
   return {};
 }
 
@@ -99,6 +119,12 @@ Result<Run> Database::record(Run run, const LeaderLease& lead) {
   run.resume_requested = run.state == rollout::RunState::paused && row.resume_requested &&
                          row.state == rollout::RunState::paused;
   run.cancel_requested = row.cancel_requested;
+  // Only what was taken up is cleared: more may have been asked for meanwhile.
+  const auto taken = std::exchange(run.taken, {});
+  run.requests = row.requests;
+  if (!taken.pause_by.empty()) run.requests.pause_by.clear();
+  if (!taken.rollback_node.empty()) run.requests.rollback_node.clear();
+  run.hops_chosen = false;
   if (run.ended() && run.ended_at_ms == 0) run.ended_at_ms = now;
   for (auto& step : run.steps) {
     if (!step.changed) continue;

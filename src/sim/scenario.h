@@ -27,6 +27,8 @@ class Scenario {
   void command(cluster::Command command);
   void cancel_run();
   void resume_run();
+  void pause_run();
+  void roll_back(int node);
   void remove_node(int node, int tries);
 
   // Faults (faults.cc).

@@ -2,11 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <boost/json.hpp>
+
+#include "base/json_fields.h"
 #include "version/version.h"
 
 namespace afloat::store {
 namespace {
 
+namespace json = boost::json;
 using rollout::Run;
 using rollout::StepRecord;
 
@@ -19,11 +23,43 @@ using rollout::StepRecord;
 
 #define AFLOAT_STEP_COLUMNS                                                                  \
   "seq, kind, node, back, state, attempt, (extract(epoch from started_at) * 1000)::bigint, " \
-  "(extract(epoch from attempt_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, detail, metric_ms"
+  "(extract(epoch from attempt_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, detail, "  \
+  "metric_ms, hop"
+
+// Arguments: run, which request, what is asked for.
+#define AFLOAT_REQUEST                                                                                          \
+  "update upgrade_run set options = (options::jsonb || jsonb_build_object('requests', "                         \
+  "coalesce(options::jsonb -> 'requests', '{}') || jsonb_build_object($2::text, $3::text)))::text, "            \
+  "changed = nextval('upgrade_change') where id = $1::bigint and ended_at is null "
 
 int build_of(const std::string& text) {
   const auto parsed = version::parse_version(text);
   return parsed ? version::build_number(*parsed) : 0;
+}
+
+/// Beside people's wishes, the column `options` carries what they ask of the run under way and what the conductor
+/// keeps in mind: its JSON can take more without a change of the schema, which a conductor that is newer than the
+/// site could not count on.
+json::object part_of(const std::string& options, std::string_view key) {
+  boost::system::error_code fault;
+  const auto value = json::parse(options, fault);
+  const auto* all = fault ? nullptr : value.if_object();
+  const auto* part = all ? object_at(*all, key) : nullptr;
+  return part ? *part : json::object();
+}
+
+rollout::Requests requests_in(const std::string& options) {
+  const auto part = part_of(options, "requests");
+  return {.pause_by = string_or(part, "pause"), .rollback_node = string_or(part, "rollback")};
+}
+
+rollout::Memory memory_in(const std::string& options) {
+  const auto part = part_of(options, "memory");
+  return {.failures = int_or(part, "failures"), .past_not_after = bool_or(part, "past_not_after")};
+}
+
+std::string memory_json(const rollout::Memory& memory) {
+  return json::serialize(json::object{{"failures", memory.failures}, {"past_not_after", memory.past_not_after}});
 }
 
 Run run_from(const Rows& rows, std::size_t row) {
@@ -43,6 +79,8 @@ Run run_from(const Rows& rows, std::size_t row) {
   run.actor = rows.text(row, 10);
   // An option that a newer release wrote is not ours to refuse here; journal_build keeps us off its run.
   if (auto options = rollout::parse_options(rows.text(row, 11))) run.options = *options;
+  run.requests = requests_in(rows.text(row, 11));
+  run.memory = memory_in(rows.text(row, 11));
   run.current = rows.text(row, 12);
   run.message = rows.text(row, 13);
   run.evidence = rows.text(row, 14);
@@ -71,6 +109,7 @@ std::optional<StepRecord> step_from(const Rows& rows, std::size_t row) {
   step.ended_at_ms = rows.number(row, 8);
   step.detail = rows.text(row, 9);
   step.metric_ms = rows.number(row, 10);
+  step.hop = static_cast<int>(rows.number(row, 11)) - 1;
   return step;
 }
 
@@ -107,6 +146,30 @@ class SqlRunStore final : public RunStore {
                     id, "resumed", std::move(actor), deadline);
   }
 
+  Task<void> request_pause(std::int64_t id, std::string actor, Deadline deadline) override {
+    return set_flag({AFLOAT_REQUEST "and state <> 'paused' and not finalize_begun returning id", {id, "pause", actor}},
+                    id, "paused", actor, deadline);
+  }
+
+  Task<void> request_rollback(std::int64_t id, std::string node, std::string actor, Deadline deadline) override {
+    return set_flag({AFLOAT_REQUEST "and not finalize_begun returning id", {id, "rollback", std::move(node)}}, id,
+                    "turned back for one node", std::move(actor), deadline);
+  }
+
+  Task<rollout::Durations> durations(Deadline deadline) override {
+    auto rows = co_await database_.read(
+        {"select kind, percentile_disc(0.5) within group (order by (extract(epoch from ended_at - started_at) * 1000)"
+         "::bigint) from (select kind, started_at, ended_at from upgrade_step where state = 'done' and attempt = 1 "
+         "and ended_at is not null order by seq desc limit 500) s group by kind",
+         {}},
+        deadline);
+    if (!rows) co_return std::unexpected(rows.error());
+    rollout::Durations durations;
+    for (std::size_t row = 0; row < rows->size(); ++row)
+      if (const auto kind = rollout::step_kind_from(rows->text(row, 0))) durations[*kind] = rows->number(row, 1);
+    co_return durations;
+  }
+
   Task<Run> load(std::int64_t id, Deadline deadline) override {
     auto rows = co_await database_.read({"select " AFLOAT_RUN_COLUMNS " from upgrade_run where id = $1::bigint", {id}},
                                         deadline);
@@ -141,7 +204,7 @@ class SqlRunStore final : public RunStore {
     if (!rows) co_return std::unexpected(rows.error());
     std::vector<std::pair<std::int64_t, StepRecord>> steps;
     for (std::size_t row = 0; row < rows->size(); ++row)
-      if (auto step = step_from(*rows, row)) steps.emplace_back(rows->number(row, 11), std::move(*step));
+      if (auto step = step_from(*rows, row)) steps.emplace_back(rows->number(row, 12), std::move(*step));
     co_return steps;
   }
 
@@ -169,10 +232,10 @@ class SqlRunStore final : public RunStore {
 
   Task<RunSignals> signals(std::int64_t id, Deadline deadline) override {
     auto rows = co_await database_.read(
-        {"select cancel_requested, resume_requested from upgrade_run where id = $1::bigint", {id}}, deadline);
+        {"select cancel_requested, resume_requested, options from upgrade_run where id = $1::bigint", {id}}, deadline);
     if (!rows) co_return std::unexpected(rows.error());
     if (rows->empty()) co_return std::unexpected(no_such_run(id));
-    co_return RunSignals{rows->flag(0, 0), rows->flag(0, 1)};
+    co_return RunSignals{rows->flag(0, 0), rows->flag(0, 1), requests_in(rows->text(0, 2))};
   }
 
   Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, int build,
@@ -342,12 +405,15 @@ class SqlRunStore final : public RunStore {
     if (run->ended())
       co_return fail(ErrorKind::failed_precondition,
                      fmt::format("Upgrade run {} has ended ({}): it cannot be {}.", id, run->outcome, what));
-    if (what == "cancelled")
+    if (run->finalize_begun)
       co_return fail(
           ErrorKind::failed_precondition,
           fmt::format("Upgrade run {} has begun to finalize: {} nodes can no longer write, so there is no way "
                       "back. Let it end: `afloat upgrade status --watch`.",
-                      id, run->from));
+                      id, run->hop_from().version));
+    if (what == "paused")
+      co_return fail(ErrorKind::failed_precondition,
+                     fmt::format("Upgrade run {} is paused already; `afloat upgrade resume` lets it go on.", id));
     co_return fail(ErrorKind::failed_precondition,
                    fmt::format("Upgrade run {} is {}, not paused: there is nothing to resume, {}.", id,
                                rollout::to_string(run->state), actor));
@@ -360,6 +426,12 @@ class SqlRunStore final : public RunStore {
     if (!rows) co_return std::unexpected(rows.error());
     for (std::size_t row = 0; row < rows->size(); ++row)
       if (auto step = step_from(*rows, row)) run.steps.push_back(std::move(*step));
+    // Until preflight has chosen the way there is one row, straight to the target.
+    auto hops = co_await database_.read(
+        {"select to_version from upgrade_hop where run_id = $1::bigint order by ordinal", {run.id}}, deadline);
+    if (!hops) co_return std::unexpected(hops.error());
+    for (std::size_t row = 0; row < hops->size(); ++row)
+      run.hops.push_back({hops->text(row, 0), build_of(hops->text(row, 0))});
     co_return run;
   }
 
@@ -376,17 +448,25 @@ class SqlRunStore final : public RunStore {
          "current = $6, message = $7, evidence = $8, checks = $9, "
          "mode_on_at = to_timestamp($10::bigint / 1000.0), stable_at = to_timestamp($11::bigint / 1000.0), "
          "ended_at = case when $12::boolean then coalesce(ended_at, clock_timestamp()) end, "
-         "journal_build = greatest(journal_build, $13::int), changed = nextval('upgrade_change') "
+         "journal_build = greatest(journal_build, $13::int), changed = nextval('upgrade_change'), "
+         // Only what this decision has taken up is cleared: more may have been asked for meanwhile.
+         "options = (options::jsonb #- $15::text[] #- $16::text[] || jsonb_build_object('memory', $14::jsonb))::text "
          "where id = $1::bigint and ended_at is null and not ($4::boolean and not finalize_begun and cancel_requested) "
          "returning (extract(epoch from ended_at) * 1000)::bigint",
          {run->id, rollout::to_string(run->state), run->back, run->finalize_begun, run->outcome, run->current,
           run->message, run->evidence, run->checks, time_or_null(run->mode_on_at_ms), time_or_null(run->stable_at_ms),
-          run->ended(), build}});
+          run->ended(), build, memory_json(run->memory),
+          run->taken.pause_by.empty() ? "{}" : "{requests,pause}",
+          run->taken.rollback_node.empty() ? "{}" : "{requests,rollback}"}});
     if (!header) co_return std::unexpected(header.error());
     if (header->empty())
       co_return fail(ErrorKind::conflict, fmt::format("run {} was changed by somebody else meanwhile", run->id));
     run->ended_at_ms = header->number(0, 0);
     run->journal_build = std::max(run->journal_build, build);
+    run->taken = {};
+    if (run->hops_chosen)
+      if (auto written = co_await write_hops(t, *run); !written) co_return written;
+    run->hops_chosen = false;
 
     for (auto& step : run->steps) {
       if (!step.changed) continue;
@@ -403,14 +483,29 @@ class SqlRunStore final : public RunStore {
     co_return Result<void>{};
   }
 
+  Task<void> write_hops(Transaction* t, Run run) {
+    auto old = co_await t->run({"delete from upgrade_hop where run_id = $1::bigint", {run.id}});
+    if (!old) co_return std::unexpected(old.error());
+    auto from = run.from;
+    for (std::size_t i = 0; i < run.hops.size(); ++i) {
+      auto hop = co_await t->run(
+          {"insert into upgrade_hop (run_id, ordinal, from_version, to_version) values ($1::bigint, $2::int, $3, $4)",
+           {run.id, static_cast<int>(i + 1), from, run.hops[i].version}});
+      if (!hop) co_return std::unexpected(hop.error());
+      from = run.hops[i].version;
+    }
+    co_return Result<void>{};
+  }
+
   Task<StepRecord> write_step(Transaction* t, std::int64_t run_id, StepRecord step) {
     Statement statement;
     if (step.seq == 0) {
       statement = {
-          "insert into upgrade_step (run_id, kind, node, back, state, attempt, detail, metric_ms) "
-          "values ($1::bigint, $2, $3, $4::boolean, $5, $6::int, $7, $8::bigint) returning " AFLOAT_STEP_COLUMNS,
+          "insert into upgrade_step (run_id, kind, node, back, state, attempt, detail, metric_ms, hop) "
+          "values ($1::bigint, $2, $3, $4::boolean, $5, $6::int, $7, $8::bigint, $9::int) "
+          "returning " AFLOAT_STEP_COLUMNS,
           {run_id, rollout::to_string(step.kind), step.node, step.back, rollout::to_string(step.state), step.attempt,
-           step.detail, step.metric_ms}};
+           step.detail, step.metric_ms, step.hop + 1}};
     } else {
       statement = {
           "update upgrade_step set state = $2, attempt = $3::int, detail = $4, metric_ms = $5::bigint, "

@@ -129,7 +129,7 @@ std::string FaultSite::sql(const std::string& statement) {
 
 void FaultSite::start_conductor() {
   local::ProcessOptions run;
-  run.argv = {bundles().program, "conductor", "--config", (*site_)->config()};
+  run.argv = {bundles().program, "conductor", "--config", (*site_)->config(), "--soak", "0"};
   run.env = (*site_)->credentials();
   run.log = (*site_)->dir() + "/logs/conductor.log";
   auto started = local::Process::start(run);

@@ -19,7 +19,11 @@ using rollout::StepKind;
 using rollout::World;
 
 /// Hosts, balancer, nodes and cluster state: every port but the journal.
-class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBalancer, public SiteClient {
+class SiteInMemory final : public ClusterStore,
+                           public NodeHost,
+                           public LoadBalancer,
+                           public SiteClient,
+                           public Notifier {
  public:
   explicit SiteInMemory(World& world) : world_(world) {}
   int acts = 0;
@@ -43,8 +47,13 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
     co_return Result<void>{};
   }
   Task<void> remove(std::string, std::string, Deadline) override { co_return Result<void>{}; }
-  Task<void> apply(cluster::Command command, std::string, std::optional<int>, std::optional<std::int64_t>,
+  Task<void> apply(cluster::Command command, std::string, std::optional<int> target_build, std::optional<std::int64_t>,
                    Deadline) override {
+    if (command == cluster::Command::start && target_build) {
+      // Where the hop leads that begins now.
+      world_.run.to_build = *target_build;
+      world_.run.to = version::describe_build(*target_build);
+    }
     act(command == cluster::Command::start    ? StepKind::mode_on
         : command == cluster::Command::cancel ? StepKind::mode_off
                                               : StepKind::finalize);
@@ -120,11 +129,31 @@ class SiteInMemory final : public ClusterStore, public NodeHost, public LoadBala
     co_return Result<void>{};
   }
   Task<bool> ready(std::string node, Deadline) override { co_return world_.node(node).running; }
+  Task<rollout::NodeSample> metrics(std::string node, Deadline) override {
+    auto& sample = samples_[node];
+    sample.requests += 100;
+    if (node == failing) sample.errors += 5;
+    co_return sample;
+  }
+  Task<rollout::KnownAnswers> compare(std::string, std::string, Deadline) override {
+    co_return rollout::KnownAnswers{.asked = 1, .wrong = 0, .example = {}};
+  }
+
+  // Notifier
+  Task<void> notify(Notice notice, Deadline) override {
+    told.push_back(std::string(rollout::to_string(notice.kind)));
+    co_return Result<void>{};
+  }
+  std::string failing;  ///< answers one request in twenty with an error
+  std::vector<std::string> told;
 
  private:
+  std::map<std::string, rollout::NodeSample> samples_;
+
   void act(StepKind kind, std::string node = {}, std::string version = {}) {
     ++acts;
-    Act act{.kind = kind, .node = std::move(node), .version = std::move(version)};
+    Act act{.kind = kind, .node = std::move(node), .release = {version, 0}};
+    if (kind == StepKind::distribute) act.releases = {version};
     world_.perform(act);
   }
   Task<void> ordered(Order order, StepKind kind, std::string node, std::string version) {
@@ -142,6 +171,7 @@ struct Process : test::Loop {
   std::unique_ptr<Conductor> conductor;
   int coroutines = 2;
   std::vector<std::string> log;
+  std::vector<std::string> way;  ///< what policy and catalogue say
 
   Process(const std::string& connection, SiteInMemory& site, const std::string& holder,
           int build = version::this_build())
@@ -152,10 +182,11 @@ struct Process : test::Loop {
     settings.edition = "data-center";
     settings.build = build;
     settings.catalogue = [](const std::string&) { return CatalogueEntry{true, true}; };
+    settings.way = [this](const std::string&, const std::string&) { return way; };
     settings.log = [this](std::string_view level, const std::string& message) {
       log.push_back(std::string(level) + " " + message);
     };
-    conductor = std::make_unique<Conductor>(settings, clock, timer, *runs, site, site, site, site);
+    conductor = std::make_unique<Conductor>(settings, clock, timer, *runs, site, site, site, site, site);
     boost::asio::co_spawn(context, conductor->lead(), [this](std::exception_ptr) { --coroutines; });
     boost::asio::co_spawn(context, conductor->renew(), [this](std::exception_ptr) { --coroutines; });
   }
@@ -205,9 +236,12 @@ class ConductorTest : public testing::Test {
   }
   static Deadline soon() { return std::chrono::steady_clock::now() + 5s; }
 
+  rollout::Options options{.hold_before_finalize = false, .soak_ms = 0};
+
   Result<std::int64_t> ask(const std::string& to = "1.1.0", int build = 0) {
-    auto id = call<std::int64_t>(database.connection(), [to, build](Database&, RunStore& runs) {
+    auto id = call<std::int64_t>(database.connection(), [to, build, this](Database&, RunStore& runs) {
       NewRun run;
+      run.options = options;
       run.to = to;
       run.build = build;
       run.actor = "admin";
@@ -373,6 +407,71 @@ TEST_F(ConductorTest, ThereIsOneActiveRunAndChangesAreCounted) {
       database.connection(), [id](Database&, RunStore& runs) { return runs.changes(id, 0, soon()); });
   ASSERT_TRUE(changes) << changes.error().message();
   EXPECT_EQ(changes->size(), load().steps.size());
+}
+
+TEST_F(ConductorTest, PauseAndTheWishForOneNodeReachItThroughTheJournalOnceEach) {
+  options.hold_before_finalize = true;
+  Process process(database.connection(), site, "one");
+  ASSERT_TRUE(ask());
+  const auto signal = [&](std::function<Task<void>(RunStore&)> send) {
+    return call<void>(database.connection(), [&](Database&, RunStore& runs) { return send(runs); });
+  };
+  ASSERT_TRUE(process.run_until(10s, [&] { return load().steps.size() > 6; }));
+  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_pause(world.run.id, "admin", soon()); }));
+  ASSERT_TRUE(process.run_until(5s, [&] { return state() == "paused"; }));
+  EXPECT_NE(load().message.find("paused by admin"), std::string::npos) << load().message;
+  EXPECT_EQ(load().requests.pause_by, "") << "taken up";
+  const auto again = signal([&](RunStore& runs) { return runs.request_pause(world.run.id, "admin", soon()); });
+  ASSERT_FALSE(again);
+  EXPECT_NE(again.error().message().find("paused already"), std::string::npos) << again.error().message();
+
+  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_resume(world.run.id, "admin", soon()); }));
+  const auto held = [&] {
+    const auto run = load();
+    return run.state == rollout::RunState::paused && run.open_step() &&
+           run.open_step()->kind == StepKind::hold_before_finalize;
+  };
+  ASSERT_TRUE(process.run_until(20s, held)) << load().message;
+  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_rollback(world.run.id, "node2", "admin", soon()); }));
+  ASSERT_TRUE(process.run_until(10s, [&] { return world.node("node2").link == "1.0.0" && state() == "paused"; }));
+  EXPECT_NE(load().message.find("node2 is back on 1.0.0"), std::string::npos) << load().message;
+  EXPECT_EQ(load().requests.rollback_node, "");
+  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_resume(world.run.id, "admin", soon()); }));
+  ASSERT_TRUE(process.run_until(20s, [&] { return held() && world.node("node2").link == "1.1.0"; })) << load().message;
+  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_resume(world.run.id, "admin", soon()); }));
+  ASSERT_TRUE(process.run_until(10s, [&] { return state() == "done"; })) << load().message;
+  const auto late =
+      signal([&](RunStore& runs) { return runs.request_rollback(world.run.id, "node2", "admin", soon()); });
+  EXPECT_FALSE(late);
+  EXPECT_EQ(site.told, (std::vector<std::string>{"started", "paused", "held", "paused", "held", "finalized"}));
+  const auto durations =
+      must<rollout::Durations>(database.connection(), [](Database&, RunStore& runs) { return runs.durations(soon()); });
+  EXPECT_TRUE(durations.contains(StepKind::drain));
+}
+
+TEST_F(ConductorTest, AChainIsRecordedHopByHopAndANodeThatFailsRequestsGoesBack) {
+  options.finalize_intermediate = true;
+  options.soak_ms = 500;
+  Process process(database.connection(), site, "one", version::build_number(*version::parse_version("1.2.0")));
+  process.way = {"1.1.0", "1.2.0"};
+  site.failing = "node3";
+  ASSERT_TRUE(ask("1.2.0"));
+  ASSERT_TRUE(process.run_until(60s, [&] { return state() == "paused"; })) << load().message;
+  auto run = load();
+  EXPECT_NE(run.message.find("node3 is back on 1.0.0"), std::string::npos) << run.message;
+  EXPECT_EQ(world.node("node3").link, "1.0.0");
+  EXPECT_EQ(world.node("node1").link, "1.1.0") << "the others were good";
+  EXPECT_EQ(
+      database.query("select string_agg(from_version || '>' || to_version, ' ' order by ordinal) from upgrade_hop"),
+      "1.0.0>1.1.0 1.1.0>1.2.0");
+  site.failing.clear();
+  ASSERT_TRUE(call<void>(database.connection(), [&](Database&, RunStore& runs) {
+    return runs.request_resume(world.run.id, "admin", soon());
+  }));
+  ASSERT_TRUE(process.run_until(60s, [&] { return state() == "done"; })) << load().message;
+  run = load();
+  EXPECT_EQ(run.steps.back().hop, 1);
+  for (const auto& node : world.nodes) EXPECT_EQ(node.link, "1.2.0");
 }
 
 }  // namespace

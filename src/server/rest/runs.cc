@@ -9,6 +9,7 @@
 
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "rollout/plan.h"
 #include "rollout/preflight.h"
 #include "rollout/run_json.h"
 #include "rollout/step.h"
@@ -28,8 +29,6 @@ namespace {
 
 constexpr auto poll_every = 100ms;
 constexpr auto comment_every = 10s;
-/// Steps of a run beside those of its nodes, and per node: for the progress bar.
-constexpr int site_steps = 8, steps_per_node = 9;
 
 class Runs : public std::enable_shared_from_this<Runs> {
  public:
@@ -76,8 +75,26 @@ class Runs : public std::enable_shared_from_this<Runs> {
     co_return co_await shown(*id, 200, request.deadline);
   }
 
-  Async<http::Response> cancel(http::Request request) { return signal(std::move(request), true); }
-  Async<http::Response> resume(http::Request request) { return signal(std::move(request), false); }
+  Async<http::Response> cancel(http::Request request) {
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
+      return runs_->request_cancel(id, std::move(actor), deadline);
+    });
+  }
+  Async<http::Response> resume(http::Request request) {
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
+      return runs_->request_resume(id, std::move(actor), deadline);
+    });
+  }
+  Async<http::Response> pause(http::Request request) {
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
+      return runs_->request_pause(id, std::move(actor), deadline);
+    });
+  }
+  Async<http::Response> rollback(http::Request request) {
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object& body, Deadline deadline) {
+      return runs_->request_rollback(id, string_or(body, "node"), std::move(actor), deadline);
+    });
+  }
 
   Async<http::Response> plan(http::Request request) {
     auto identity = co_await context_.auth.require_administrator(request);
@@ -105,16 +122,24 @@ class Runs : public std::enable_shared_from_this<Runs> {
     const auto checks = rollout::preflight(run.from, run.to, seen);
     bool failed = false;
     for (const auto& check : checks) failed = failed || check.result == rollout::CheckResult::fail;
+    auto durations = co_await runs_->durations(request.deadline);
+    if (!durations) co_return http::error_response(durations.error());
     json::array steps;
-    for (const auto& step : rollout::plan(run, seen))
+    std::int64_t expected = 0;
+    for (const auto& step : rollout::plan(run, seen, *durations)) {
+      expected += step.expected_ms;
       steps.push_back(json::object{{"name", std::string(rollout::to_string(step.kind))},
                                    {"title", rollout::title_of(step.kind, step.node)},
                                    {"node", step.node},
+                                   {"hop", step.hop + 1},
+                                   {"expected_ms", step.expected_ms},
                                    {"deadline_s", rollout::deadline_of(step.kind, run.options) / 1000},
-                                   {"point_of_no_return", step.kind == rollout::StepKind::finalize}});
+                                   {"point_of_no_return", step.point_of_no_return}});
+    }
     co_return http::json_response(200, json::serialize(json::object{{"from", run.from},
                                                                     {"to", run.to},
                                                                     {"possible", !failed},
+                                                                    {"expected_ms", expected},
                                                                     {"checks", json::parse(rollout::to_json(checks))},
                                                                     {"steps", std::move(steps)}}));
   }
@@ -167,16 +192,15 @@ class Runs : public std::enable_shared_from_this<Runs> {
     return run;
   }
 
-  Async<http::Response> signal(http::Request request, bool cancels) {
+  using Signal = std::function<Task<void>(std::int64_t id, std::string actor, const json::object& body, Deadline)>;
+  Async<http::Response> signal(http::Request request, Signal send) {
     auto identity = co_await require_administrator_for_change(context_.auth, request);
     if (!identity) co_return http::error_response(identity.error());
     const auto id = parse_int(request.capture("id"));
     if (!id) co_return http::error_response(no_number(request));
-    Result<void> done;
-    if (cancels)
-      done = co_await runs_->request_cancel(*id, identity->user_name, request.deadline);
-    else
-      done = co_await runs_->request_resume(*id, identity->user_name, request.deadline);
+    const auto body = parse_json_object(request.body.empty() ? "{}" : request.body, "the request body");
+    if (!body) co_return http::error_response(body.error());
+    auto done = co_await send(*id, identity->user_name, *body, request.deadline);
     if (!done) co_return http::error_response(done.error());
     co_return co_await shown(*id, 202, request.deadline);
   }
@@ -184,9 +208,19 @@ class Runs : public std::enable_shared_from_this<Runs> {
   Async<http::Response> shown(std::int64_t id, int status, Deadline deadline) {
     auto run = co_await runs_->load(id, deadline);
     if (!run) co_return http::error_response(run.error());
-    auto snapshot = co_await cluster_->observe(deadline);
     auto object = co_await described(&*run, deadline);
-    object["steps_total"] = snapshot ? site_steps + steps_per_node * static_cast<int>(snapshot->members.size()) : 0;
+    rollout::Observation seen;
+    auto snapshot = co_await cluster_->observe(deadline);
+    auto durations = co_await runs_->durations(deadline);
+    if (snapshot && durations) {
+      seen.now_ms = snapshot->now_ms;
+      seen.cluster = std::move(*snapshot);
+      const auto progress = rollout::progress(*run, seen, *durations);
+      object["steps_total"] = progress.total;
+      object["steps_done"] = progress.done;
+      object["left_ms"] = progress.left_ms;
+      object["now_ms"] = seen.now_ms;
+    }
     co_return http::json_response(status, json::serialize(object));
   }
 
@@ -291,6 +325,8 @@ void add_run_routes(http::Router& router, Context& context) {
   add("GET", "/{id}", &Runs::show);
   add("POST", "/{id}/cancel", &Runs::cancel);
   add("POST", "/{id}/resume", &Runs::resume);
+  add("POST", "/{id}/pause", &Runs::pause);
+  add("POST", "/{id}/rollback", &Runs::rollback);
   add("GET", "/{id}/events", &Runs::events);
 }
 

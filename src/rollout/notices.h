@@ -1,0 +1,18 @@
+#pragma once
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "rollout/model.h"
+
+namespace afloat::rollout {
+
+/// What administrators are told of a run without asking.
+enum class NoticeKind { scheduled, started, paused, held, failed, rolled_back, cancelled, finalized };
+std::string_view to_string(NoticeKind kind);
+
+/// What is worth telling of the change from one state of the journal to the next, with a sentence for each.
+std::vector<std::pair<NoticeKind, std::string>> notices(const Run& before, const Run& after);
+
+}  // namespace afloat::rollout

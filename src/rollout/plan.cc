@@ -1,0 +1,135 @@
+#include "rollout/plan.h"
+
+#include <algorithm>
+#include <array>
+#include <tuple>
+
+namespace afloat::rollout {
+namespace {
+
+constexpr auto node_steps = std::to_array<StepKind>(
+    {StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint, StepKind::stop,
+     StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::balance, StepKind::soak});
+
+class Planner {
+ public:
+  Planner(const Run& run, const Durations& durations) : run_(run), durations_(durations) {}
+
+  void add(StepKind kind, int hop, const std::string& node = {}) {
+    const auto known = durations_.find(kind);
+    PlannedStep step{.kind = kind,
+                     .node = node,
+                     .hop = hop,
+                     .expected_ms = known == durations_.end() ? typical_ms(kind) : known->second,
+                     .point_of_no_return = kind == StepKind::finalize};
+    if (kind == StepKind::soak) step.expected_ms = std::max(soak_ms(), step.expected_ms);
+    steps.push_back(std::move(step));
+  }
+  void add_node(const std::string& node, int hop, bool back) {
+    for (const auto kind : node_steps)
+      if (kind != StepKind::soak || (!back && soak_ms() > 0)) add(kind, hop, node);
+  }
+  std::vector<PlannedStep> steps;
+
+ private:
+  std::int64_t soak_ms() const { return run_.options.soak_ms < 0 ? usual_soak_ms : run_.options.soak_ms; }
+
+  const Run& run_;
+  const Durations& durations_;
+};
+
+std::vector<cluster::Member> in_order(const Observation& seen) {
+  std::vector<cluster::Member> members;
+  if (seen.cluster) members = seen.cluster->members;
+  std::ranges::sort(members, [](const auto& a, const auto& b) {
+    return std::tie(a.tasks_running, a.active_users, a.name) < std::tie(b.tasks_running, b.active_users, b.name);
+  });
+  return members;
+}
+
+/// Steps that the way back still has to take.
+std::vector<PlannedStep> way_back(const Run& run, const Observation& seen, const Durations& durations) {
+  Planner planner(run, durations);
+  const auto goal = run.hop_from();
+  for (const auto& member : in_order(seen))
+    if (member.build != goal.build || cluster::effective_state(member) != cluster::NodeState::ACTIVE)
+      planner.add_node(member.name, run.hop(), true);
+  for (const auto kind : {StepKind::mode_off, StepKind::verify, StepKind::report}) planner.add(kind, run.hop());
+  return std::move(planner.steps);
+}
+
+bool done_in(const Run& run, const PlannedStep& planned) {
+  return std::ranges::any_of(run.steps, [&](const StepRecord& step) {
+    return step.state == StepState::done && !step.back && step.kind == planned.kind && step.node == planned.node &&
+           step.hop == planned.hop;
+  });
+}
+
+}  // namespace
+
+std::int64_t typical_ms(StepKind kind) {
+  switch (kind) {
+    case StepKind::distribute:
+      return 3'000;
+    case StepKind::expand:
+    case StepKind::balance:
+      return 1'000;
+    case StepKind::drain:
+    case StepKind::stop:
+      return 500;
+    case StepKind::await_active:
+      return 300;
+    case StepKind::await_stable:
+      return 5'000;
+    default:
+      return 50;
+  }
+}
+
+std::vector<PlannedStep> plan(const Run& run, const Observation& seen, const Durations& durations) {
+  Planner planner(run, durations);
+  const auto hops = static_cast<int>(run.hops.empty() ? std::max<std::size_t>(seen.way.size(), 1) : run.hops.size());
+  if (run.options.not_before_ms > 0) planner.add(StepKind::wait_until, 0);
+  planner.add(StepKind::preflight, 0);
+  planner.add(StepKind::distribute, 0);
+  for (int hop = 0; hop < hops; ++hop) {
+    const bool last = hop + 1 == hops;
+    planner.add(StepKind::mode_on, hop);
+    planner.add(StepKind::expand, hop);
+    for (const auto& member : in_order(seen)) planner.add_node(member.name, hop, false);
+    if (last ? run.options.hold_before_finalize : !run.options.finalize_intermediate)
+      planner.add(StepKind::hold_before_finalize, hop);
+    for (const auto kind : {StepKind::finalize, StepKind::await_stable, StepKind::verify}) planner.add(kind, hop);
+  }
+  planner.add(StepKind::report, hops - 1);
+  return std::move(planner.steps);
+}
+
+Progress progress(const Run& run, const Observation& seen, const Durations& durations) {
+  Progress out;
+  out.waits_for_person = run.state == RunState::paused;
+  const auto* open = run.open_step();
+  std::vector<PlannedStep> left;
+  if (run.back) {
+    out.done = static_cast<int>(
+        std::ranges::count_if(run.steps, [](const auto& step) { return step.back && step.state == StepState::done; }));
+    if (!run.ended()) left = way_back(run, seen, durations);
+    out.total = out.done + static_cast<int>(left.size());
+  } else {
+    const auto planned = plan(run, seen, durations);
+    out.total = static_cast<int>(planned.size());
+    for (const auto& step : planned)
+      if (!done_in(run, step)) left.push_back(step);
+    out.done = out.total - static_cast<int>(left.size());
+  }
+  if (run.ended()) return out;
+  for (const auto& step : left) {
+    auto expected = step.expected_ms;
+    if (open && open->kind == step.kind && open->node == step.node)
+      expected = std::max<std::int64_t>(0, expected - std::max<std::int64_t>(0, seen.now_ms - open->attempt_at_ms));
+    out.left_ms += expected;
+  }
+  return out;
+}
+
+}  // namespace afloat::rollout

@@ -1,0 +1,341 @@
+#include <gtest/gtest.h>
+
+#include "rollout/notices.h"
+#include "rollout/plan.h"
+#include "rollout/test_world.h"
+
+/// What people ask of a run: schedule, window, pause, one node back, hold, chains of hops, soak.
+namespace afloat::rollout {
+namespace {
+
+int count(const World& world, StepKind kind, bool back = false) {
+  return static_cast<int>(
+      std::ranges::count_if(world.run.steps, [&](const auto& step) { return step.kind == kind && step.back == back; }));
+}
+void resume(World& world) {
+  world.run.resume_requested = true;
+  world.turn();
+}
+
+TEST(RunControl, AScheduledRunWaitsForItsTimeAndCanBeTakenBack) {
+  World world;
+  world.run.options.not_before_ms = world.now + 60'000;
+  const auto begins = world.run.options.not_before_ms;
+  while (world.now < begins - 1'000) world.turn();
+  EXPECT_EQ(world.names(), std::vector<std::string>{"wait_until"});
+  EXPECT_EQ(world.state.mode, Mode::off);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_GE(world.run.steps[1].started_at_ms, begins);
+
+  World regretted;
+  regretted.run.options.not_before_ms = regretted.now + 60'000;
+  for (int i = 0; i < 5; ++i) regretted.turn();
+  regretted.run.cancel_requested = true;
+  regretted.go();
+  EXPECT_EQ(regretted.run.state, RunState::cancelled);
+  regretted.expect_whole_on("1.0.0");
+}
+
+TEST(RunControl, AfterTheWindowNoFurtherNodeIsBegun) {
+  World world;
+  // It ends while the first node is away.
+  world.before_each = [](World& w) {
+    if (w.run.options.not_after_ms == 0 && count(w, StepKind::stop) == 1) w.run.options.not_after_ms = w.now;
+  };
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::paused);
+  EXPECT_NE(world.run.message.find("window"), std::string::npos) << world.run.message;
+  EXPECT_EQ(count(world, StepKind::balance), 1) << "the node that was away is back";
+  for (const auto& node : world.nodes) EXPECT_EQ(node.traffic, "UP");
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << "a person has the last word: " << world.run.message;
+
+  World late;
+  late.run.options.not_after_ms = late.now + 1;
+  late.go();
+  EXPECT_EQ(late.run.state, RunState::paused);
+  EXPECT_EQ(late.state.mode, Mode::off) << "nothing was begun";
+}
+
+TEST(RunControl, PauseTakesEffectWithinOneStepWhereverTheRunIs) {
+  World counted;
+  counted.go();
+  for (int at = 1; at < counted.decisions; ++at) {
+    SCOPED_TRACE(testing::Message() << "asked for at decision " << at);
+    World world;
+    std::size_t steps_then = 0;
+    world.before_each = [&](World& w) {
+      if (w.decisions != at) return;
+      w.run.requests.pause_by = "admin";
+      steps_then = w.run.steps.size();
+    };
+    world.go();
+    if (world.run.state == RunState::done) continue;  // it had begun to finalize
+    ASSERT_EQ(world.run.state, RunState::paused);
+    EXPECT_LE(world.run.steps.size(), steps_then + 1);
+    EXPECT_NE(world.run.message.find("paused by admin"), std::string::npos) << world.run.message;
+    EXPECT_TRUE(world.run.requests.pause_by.empty());
+    resume(world);
+    world.go();
+    EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+    world.expect_whole_on("1.1.0");
+  }
+}
+
+TEST(RunControl, OneNodeGoesBackAndTheRunWaits) {
+  World world;
+  world.run.options.hold_before_finalize = true;
+  world.go();
+  ASSERT_TRUE(world.run.open_step()) << world.run.message;
+  ASSERT_EQ(world.run.open_step()->kind, StepKind::hold_before_finalize);
+  world.run.requests.rollback_node = "node2";
+  world.turn();
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.node("node2").member_version, "1.0.0");
+  EXPECT_EQ(world.node("node1").member_version, "1.1.0");
+  EXPECT_EQ(world.node("node2").traffic, "UP");
+  EXPECT_NE(world.run.message.find("node2 is back on 1.0.0"), std::string::npos) << world.run.message;
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::paused) << "held again, with node2 upgraded once more";
+  EXPECT_EQ(world.node("node2").member_version, "1.1.0");
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_FALSE(world.taken_out_twice);
+}
+
+TEST(RunControl, ANodeThatDoesNotStartCanBeTakenBackAlone) {
+  World world;
+  world.broken_version = "1.1.0";
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  const auto broken = world.run.open_step()->node;
+  world.run.requests.rollback_node = broken;
+  world.turn();
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.node(broken).member_version, "1.0.0");
+  EXPECT_EQ(world.node(broken).traffic, "UP");
+  world.run.cancel_requested = true;
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::paused) << "go() stops at a pause";
+  world.turn();
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::cancelled) << world.run.message;
+  world.expect_whole_on("1.0.0");
+}
+
+TEST(RunControl, WhatCannotGoBackIsSaidAndNothingHappens) {
+  World world;
+  world.run.options.hold_before_finalize = true;
+  world.go();
+  world.run.requests.rollback_node = "node9";
+  world.turn();
+  EXPECT_NE(world.run.message.find("node9 is not taken back"), std::string::npos) << world.run.message;
+  EXPECT_EQ(world.run.state, RunState::paused);
+  EXPECT_TRUE(world.run.requests.rollback_node.empty());
+}
+
+TEST(RunControl, ABadSoakTakesTheNodeBackAndPauses) {
+  World world;
+  world.run.options.soak_ms = 1'000;
+  world.canary = CanaryView{Verdict::bad, "10 of 300 requests failed"};
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_NE(world.run.message.find("10 of 300 requests failed"), std::string::npos) << world.run.message;
+  EXPECT_EQ(count(world, StepKind::soak), 1);
+  EXPECT_EQ(count(world, StepKind::ok_to_stop, true), 0) << "a node that does harm waits for nothing";
+  for (const auto& node : world.nodes) {
+    EXPECT_EQ(node.member_version, "1.0.0") << node.name;
+    EXPECT_EQ(node.traffic, "UP") << node.name;
+  }
+}
+
+TEST(RunControl, PolicyAndBudgetDecideWhatABadSoakLeadsTo) {
+  World cancels;
+  cancels.run.options.soak_ms = 1'000;
+  cancels.run.options.on_failure = OnFailure::cancel;
+  cancels.canary = CanaryView{Verdict::bad, "slow"};
+  cancels.go();
+  EXPECT_EQ(cancels.run.state, RunState::cancelled) << cancels.run.message;
+  cancels.expect_whole_on("1.0.0");
+
+  World again;
+  again.run.options.soak_ms = 1'000;
+  again.run.options.failure_budget = 2;
+  again.canary = CanaryView{Verdict::bad, "slow"};
+  again.before_each = [](World& w) {
+    if (w.run.memory.failures == 2) w.canary = CanaryView{Verdict::good, "fine"};
+  };
+  again.go();
+  EXPECT_EQ(again.run.state, RunState::done) << again.run.message;
+  EXPECT_EQ(again.run.memory.failures, 2);
+}
+
+TEST(RunControl, AnInconclusiveSoakPauses) {
+  World world;
+  world.run.options.soak_ms = 1'000;
+  world.canary = CanaryView{Verdict::inconclusive, "too few requests"};
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_NE(world.run.message.find("no verdict"), std::string::npos) << world.run.message;
+  world.canary = CanaryView{Verdict::good, "fine"};
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_EQ(count(world, StepKind::soak), 3);
+}
+
+TEST(RunControl, TheBudgetIsForTheWholeRun) {
+  World world;
+  world.broken_version = "1.1.0";
+  world.run.options.failure_budget = 3;
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.run.memory.failures, 3);
+  EXPECT_EQ(world.run.steps.back().attempt, 4);
+
+  World cancels;
+  cancels.broken_version = "1.1.0";
+  cancels.run.options.on_failure = OnFailure::cancel;
+  cancels.go();
+  EXPECT_EQ(cancels.run.state, RunState::cancelled) << cancels.run.message;
+  cancels.expect_whole_on("1.0.0");
+}
+
+World two_hops() {
+  World world;
+  world.run.to = "1.2.0";
+  world.run.to_build = build_of("1.2.0");
+  world.way = {"1.1.1", "1.2.0"};
+  world.run.options.finalize_intermediate = true;
+  return world;
+}
+
+TEST(RunControl, AChainOfHopsIsOneRun) {
+  auto world = two_hops();
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  world.expect_whole_on("1.2.0");
+  EXPECT_EQ(world.state.cluster_version, "1.2.0");
+  EXPECT_EQ(count(world, StepKind::mode_on), 2);
+  EXPECT_EQ(count(world, StepKind::finalize), 2);
+  EXPECT_EQ(count(world, StepKind::preflight), 1);
+  EXPECT_EQ(count(world, StepKind::report), 1);
+  EXPECT_EQ(world.run.steps.back().hop, 1);
+  const auto planned = plan(world.run, world.observe({.cluster = true}), {});
+  ASSERT_EQ(planned.size(), world.run.steps.size());
+}
+
+TEST(RunControl, AChainHoldsAtEachHopUnlessToldOtherwise) {
+  auto world = two_hops();
+  world.run.options.finalize_intermediate = false;
+  world.run.options.hold_before_finalize = true;
+  world.go();
+  ASSERT_TRUE(world.run.open_step()) << world.run.message;
+  ASSERT_EQ(world.run.open_step()->kind, StepKind::hold_before_finalize);
+  EXPECT_EQ(world.run.hop(), 0);
+  resume(world);
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.run.hop(), 1);
+  EXPECT_EQ(world.state.cluster_version, "1.1.1");
+  // The way back leads to where this hop began.
+  world.run.cancel_requested = true;
+  world.turn();
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::cancelled) << world.run.message;
+  world.expect_whole_on("1.1.1");
+}
+
+TEST(RunControl, AKilledConductorGoesOnInAChainWithSoak) {
+  const auto make = [] {
+    auto world = two_hops();
+    world.run.options.soak_ms = 100;
+    world.canary = CanaryView{Verdict::good, "fine"};
+    return world;
+  };
+  auto counted = make();
+  counted.go();
+  ASSERT_EQ(counted.run.state, RunState::done) << counted.run.message;
+  for (const auto kill : {World::Kill::before_record, World::Kill::after_record, World::Kill::after_act})
+    for (int at = 0; at < counted.decisions; ++at) {
+      SCOPED_TRACE(testing::Message() << "killed at decision " << at << ", kind " << static_cast<int>(kill));
+      auto world = make();
+      world.killed_at = at;
+      world.kill = kill;
+      world.go();
+      ASSERT_EQ(world.run.state, RunState::done) << world.run.message;
+      world.expect_whole_on("1.2.0");
+    }
+}
+
+TEST(RunControl, ProgressCountsWhatIsLeftAndForgetsThePersonsTime) {
+  World world;
+  world.run.options.hold_before_finalize = true;
+  const Needs all{.cluster = true, .all_hosts = true, .all_balancers = true};
+  const auto begin = progress(world.run, world.observe(all), {{StepKind::drain, 2'000}});
+  EXPECT_EQ(begin.done, 0);
+  EXPECT_GT(begin.left_ms, 6'000);
+  world.go();
+  const auto held = progress(world.run, world.observe(all), {});
+  EXPECT_TRUE(held.waits_for_person);
+  EXPECT_EQ(held.total - held.done, 5) << "hold, finalize, await STABLE, verify, report";
+  resume(world);
+  world.go();
+  const auto end = progress(world.run, world.observe(all), {});
+  EXPECT_EQ(end.done, end.total);
+  EXPECT_EQ(end.left_ms, 0);
+}
+
+TEST(RunControl, PeopleAreToldWhatMatters) {
+  World world;
+  world.run.options.hold_before_finalize = true;
+  world.run.options.not_before_ms = world.now + 1'000;
+  std::vector<NoticeKind> told;
+  auto before = world.run;
+  const auto go = [&] {
+    for (int i = 0; i < 500 && !world.run.ended(); ++i) {
+      world.turn();
+      for (const auto& [kind, text] : notices(before, world.run)) {
+        told.push_back(kind);
+        EXPECT_FALSE(text.empty());
+      }
+      before = world.run;
+      if (world.run.state == RunState::paused) return;
+    }
+  };
+  go();
+  EXPECT_EQ(told, (std::vector{NoticeKind::scheduled, NoticeKind::started, NoticeKind::held}));
+  told.clear();
+  world.run.resume_requested = true;
+  before = world.run;
+  world.turn();
+  before = world.run;
+  go();
+  EXPECT_EQ(told, (std::vector{NoticeKind::finalized}));
+}
+
+TEST(RunOptions, AreReadBackAsTheyWereWrittenAndTypedWrongAreRefused) {
+  Options options;
+  options.soak_ms = 12'000;
+  options.on_failure = OnFailure::cancel;
+  options.not_after_ms = 1'795'608'000'000;
+  options.finalize_intermediate = true;
+  auto read = parse_options(to_json(options));
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(to_json(*read), to_json(options));
+  EXPECT_EQ(parse_options("{}")->hold_before_finalize, true);
+  EXPECT_EQ(parse_options("{}")->soak_ms, -1);
+  EXPECT_TRUE(parse_options(R"({"max_load":0.5,"memory":{"failures":1},"requests":{}})"));
+  for (const auto* bad : {R"({"sok_ms":1})", R"({"soak_ms":-1})", R"({"on_failure":"explode"})", R"({"chain":1})",
+                          R"({"failure_budget":1000})", "[]"})
+    EXPECT_FALSE(parse_options(bad)) << bad;
+}
+
+}  // namespace
+}  // namespace afloat::rollout
