@@ -25,8 +25,6 @@ std::unexpected<Error> corrupted(std::string_view hash, std::string_view what) {
 
 }  // namespace
 
-BodyForm body_form(Gates gates) { return gates.reached(1, 1, 0) ? BodyForm::stored : BodyForm::both; }
-
 StoredBody store_body(std::string_view body) {
   StoredBody stored;
   stored.hash = hash_of(body);
@@ -53,19 +51,12 @@ Result<std::string> open_body(std::string_view hash, std::string_view data) {
   return body;
 }
 
-std::string_view body_columns(BodyForm form) {
-  return form == BodyForm::both ? " v.body_hash, b.data, case when b.hash is null then v.body end "
-                                : " v.body_hash, b.data, null::text ";
-}
-
 Result<std::string> body_from(const Rows& rows, std::size_t row, std::size_t column) {
   if (!rows.is_null(row, column + 1)) return open_body(rows.bytes(row, column), rows.bytes(row, column + 1));
-  if (!rows.is_null(row, column + 2)) return rows.text(row, column + 2);
   return fail(ErrorKind::data_corrupted, "A page version has no body. The database is damaged: restore it.");
 }
 
 Task<void> collect_bodies(Database& database, Gates gates, Deadline deadline) {
-  if (body_form(gates) != BodyForm::stored) co_return Result<void>{};
   std::vector<Statement> statements;
   statements.push_back({"delete from page_body b where b.doomed_at < now() - interval '24 hours'"
                         " and not exists (select 1 from page_version v where v.body_hash = b.hash)",

@@ -44,12 +44,5 @@ TEST(PageBody, DamageIsFoundAndNamed) {
   }
 }
 
-TEST(PageBody, TheOldFormIsWrittenUntilTheReleaseIsFinalized) {
-  EXPECT_EQ(body_form({1, 10000009}), BodyForm::both);   // 1.0.0
-  EXPECT_EQ(body_form({1, 10009999}), BodyForm::both);   // the last 1.0
-  EXPECT_EQ(body_form({2, 10010000}), BodyForm::stored);  // a pre-release of 1.1.0
-  EXPECT_EQ(body_form({2, 10010009}), BodyForm::stored);
-}
-
 }  // namespace
 }  // namespace afloat::store

@@ -21,6 +21,8 @@ UserName user_name(const Rows& rows, std::size_t row, std::size_t name_column);
 std::optional<std::int64_t> optional_number(const Rows& rows, std::size_t row, std::size_t column);
 /// "{1,2,3}" for a bigint[] parameter.
 std::string id_array(const std::vector<std::int64_t>& ids);
+/// For a text[] parameter.
+std::string text_array(const std::vector<std::string>& texts);
 /// `text` cut to at most `bytes`, between characters.
 std::string_view cut_utf8(std::string_view text, std::size_t bytes);
 Error no_such_page(std::int64_t id);

@@ -7,31 +7,27 @@
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "store/page_body.h"
+#include "store/page_index.h"
 #include "store/page_rows.h"
-#include "wiki/storage_xml.h"
 
-// Bodies are read and written in the form that the request's gates allow: store/page_body.h.
+// What search reads is written in the form that the request's gates allow: store/page_index.h.
 namespace afloat::store {
 
 namespace {
 
-constexpr std::size_t searched_bytes = 500'000;
-// For texts whose words do not fit into a tsvector (1 MB of lexemes; SQLSTATE 54000).
-constexpr std::size_t searched_bytes_at_least = 50'000;
-constexpr std::string_view too_many_words = "54000";
 constexpr std::string_view unique_violation = "23505";
 constexpr std::string_view not_null_violation = "23502";
 // Database::write: the change was made, but the connection broke before its rows arrived.
 constexpr std::string_view committed_unseen = "COMMITTED";
 
-/// A statement in both forms that bodies can have.
+/// A statement in both forms that the rows of page_search can have.
 struct BothForms {
-  std::string both, stored;
-  std::string_view in(Gates gates) const { return body_form(gates) == BodyForm::both ? both : stored; }
+  std::string both, words;
+  std::string_view in(Gates gates) const { return index_form(gates) == IndexForm::both ? both : words; }
 };
 
 /// `condition` closes the statement; the columns after page_columns are those of the body, message, ancestors, labels.
-std::string read_sql(std::string_view condition, BodyForm form) {
+std::string read_sql(std::string_view condition) {
   return fmt::format(
       "select {}, {}, v.message,"
       " (with recursive up as ("
@@ -43,10 +39,7 @@ std::string read_sql(std::string_view condition, BodyForm form) {
       " (select json_agg(json_build_object('prefix', l.prefix, 'name', l.name) order by l.name, l.prefix)"
       "    from label l where l.page_id = p.id)"
       " from {} join page_version v on v.page_id = p.id and v.number = p.version {} where {}",
-      page_columns, body_columns(form), page_tables, body_join, condition);
-}
-BothForms read_sql(std::string_view condition) {
-  return {read_sql(condition, BodyForm::both), read_sql(condition, BodyForm::stored)};
+      page_columns, body_columns, page_tables, body_join, condition);
 }
 
 boost::json::array json_array(const Rows& rows, std::size_t row, std::size_t column) {
@@ -73,10 +66,6 @@ Result<Page> page_from(const Rows& rows, std::size_t row) {
   return page;
 }
 
-std::string searched_text(std::string_view body, std::size_t limit) {
-  return std::string(cut_utf8(wiki::plain_text(body), limit));
-}
-
 Result<void> check_title(std::string_view title) {
   if (trim(title).empty()) return fail(ErrorKind::invalid_argument, "The page has no title; give it one.");
   if (title.size() > 255 * 4 || !is_utf8(title))
@@ -84,38 +73,32 @@ Result<void> check_title(std::string_view title) {
   return {};
 }
 
-/// The statements that write a body end with the arguments of write_body(), whose first one has this number.
-std::string with_body(std::string_view sql, std::size_t first, BodyForm form) {
-  // Only what is really written is stored: `from` is the row that the statement creates or saves.
-  constexpr std::string_view store =
-      "insert into page_body (hash, size, data) select ${0}::bytea, ${1}::bigint, ${2}::bytea from {{from}}"
-      " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null";
-  std::string out(sql);
-  const auto put = [&out](std::string_view what, const std::string& by) {
-    for (auto at = out.find(what); at != std::string::npos; at = out.find(what, at + by.size()))
-      out.replace(at, what.size(), by);
-  };
-  put("{store_body}", fmt::format(fmt::runtime(store), first, first + 1, first + 2));
-  put("{from}", sql.contains("saved as (") ? "saved" : "created");
-  put("{body_columns}", form == BodyForm::both ? "body_hash, body" : "body_hash");
-  put("{body_values}", form == BodyForm::both ? fmt::format("${}::bytea, ${}::text", first, first + 3)
-                                              : fmt::format("${}::bytea", first));
-  return out;
+/// The statements that write a page end with the arguments of write_body(), whose first one has this number.
+std::string with_body(std::string_view sql, std::size_t first, IndexForm form) {
+  // Only what is really written is stored: the row that the statement creates or saves.
+  const std::string_view row = sql.contains("saved as (") ? "saved" : "created";
+  auto out = replace_all(
+      std::string(sql), "{store_body}",
+      fmt::format("insert into page_body (hash, size, data) select ${}::bytea, ${}::bigint, ${}::bytea from {}"
+                  " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
+                  first, first + 1, first + 2, row));
+  out = replace_all(std::move(out), "{body_hash}", fmt::format("${}::bytea", first));
+  return replace_all(std::move(out), "{index_page}", index_sql(form, row, first + 3));
 }
 BothForms with_body(std::string_view sql, std::size_t first) {
-  return {with_body(sql, first, BodyForm::both), with_body(sql, first, BodyForm::stored)};
+  return {with_body(sql, first, IndexForm::both), with_body(sql, first, IndexForm::words)};
 }
 
-void write_body(std::vector<Value>& args, Gates gates, const std::string& body) {
+void write_body(std::vector<Value>& args, std::string_view title, std::string_view body, std::size_t text_limit) {
   auto stored = store_body(body);
   args.push_back(Value::bytes(std::move(stored.hash)));
   args.emplace_back(stored.size);
   args.push_back(Value::bytes(std::move(stored.data)));
-  if (body_form(gates) == BodyForm::both) args.emplace_back(body);
+  index_args(args, indexed_page(title, body, text_limit));
 }
 
 // A space that is not there makes space_id null, a parent that is not there makes position null: both raise
-// 23502, so that no page of a batch is created. Arguments: id, key, parent, title, message, author, text, body.
+// 23502, so that no page of a batch is created. Arguments: id, key, parent, title, message, author, body.
 constexpr std::string_view create_sql = R"(
 with place as (
   select s.id as space_id, q.id as parent_id,
@@ -129,28 +112,25 @@ created as (
   select coalesce($1::bigint, nextval(pg_get_serial_sequence('page', 'id'))), place.space_id, place.parent_id,
          place.position, $4::text, 1, 'current', $6::bigint, $6::bigint
     from place
-  returning id, title),
+  returning id, title, version),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, {body_columns}, message, author)
-  select created.id, 1, created.title, {body_values}, $5::text, $6::bigint from created),
-indexed as (
-  insert into page_search (page_id, document)
-  select created.id, setweight(to_tsvector('english', created.title), 'A') || to_tsvector('english', $7::text)
-    from created)
+  insert into page_version (page_id, number, title, body_hash, message, author)
+  select created.id, 1, created.title, {body_hash}, $5::text, $6::bigint from created),
+indexed as ({index_page})
 select created.id, 1 from created)";
 
 Statement create_statement(Gates gates, const NewPage& page, std::size_t text_limit) {
-  static const auto sql = with_body(create_sql, 8);
-  Statement statement{sql.in(gates),
-                      {page.id, page.space_key, page.parent_id, std::string(trim(page.title)), page.message, page.author,
-                       searched_text(page.body, text_limit)}};
-  write_body(statement.args, gates, page.body);
+  static const auto sql = with_body(create_sql, 7);
+  Statement statement{
+      sql.in(gates),
+      {page.id, page.space_key, page.parent_id, std::string(trim(page.title)), page.message, page.author}};
+  write_body(statement.args, page.title, page.body, text_limit);
   return statement;
 }
 
 // Nothing is written unless the page is at the expected version: no row comes back then.
-// Arguments: id, expected version, title, message, author, text, then the parent of save_and_move_sql, then the body.
+// Arguments: id, expected version, title, message, author, then the parent of save_and_move_sql, then the body.
 constexpr std::string_view save_sql = R"(
 with saved as (
   update page set title = $3::text, version = version + 1, updated_by = $5::bigint, updated_at = now()
@@ -158,52 +138,44 @@ with saved as (
   returning id, version, title),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, {body_columns}, message, author)
-  select saved.id, saved.version, saved.title, {body_values}, $4::text, $5::bigint from saved),
-indexed as (
-  insert into page_search (page_id, document)
-  select saved.id, setweight(to_tsvector('english', saved.title), 'A') || to_tsvector('english', $6::text) from saved
-  on conflict (page_id) do update set document = excluded.document)
+  insert into page_version (page_id, number, title, body_hash, message, author)
+  select saved.id, saved.version, saved.title, {body_hash}, $4::text, $5::bigint from saved),
+indexed as ({index_page})
 select saved.id, saved.version from saved)";
 
-// As save_sql, and moves the page below argument 7, the last of its children.
+// As save_sql, and moves the page below argument 6, the last of its children.
 constexpr std::string_view save_and_move_sql = R"(
 with recursive up as (
   select q.id, q.parent_id, 1 as depth from page q join page me on me.id = $1::bigint and me.space_id = q.space_id
-   where q.id = $7::bigint and q.status = 'current'
+   where q.id = $6::bigint and q.status = 'current'
   union all
   select q.id, q.parent_id, up.depth + 1 from up join page q on q.id = up.parent_id where up.depth < 200),
 saved as (
   update page set title = $3::text, version = version + 1, updated_by = $5::bigint, updated_at = now(),
-         parent_id = $7::bigint,
-         position = coalesce((select max(c.position) + 1 from page c where c.parent_id = $7::bigint), 0)
+         parent_id = $6::bigint,
+         position = coalesce((select max(c.position) + 1 from page c where c.parent_id = $6::bigint), 0)
    where id = $1::bigint and version = $2::integer and status = 'current'
      and exists (select 1 from up) and not exists (select 1 from up where up.id = $1::bigint)
   returning id, version, title),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, {body_columns}, message, author)
-  select saved.id, saved.version, saved.title, {body_values}, $4::text, $5::bigint from saved),
-indexed as (
-  insert into page_search (page_id, document)
-  select saved.id, setweight(to_tsvector('english', saved.title), 'A') || to_tsvector('english', $6::text) from saved
-  on conflict (page_id) do update set document = excluded.document)
+  insert into page_version (page_id, number, title, body_hash, message, author)
+  select saved.id, saved.version, saved.title, {body_hash}, $4::text, $5::bigint from saved),
+indexed as ({index_page})
 select saved.id, saved.version from saved)";
 
-// Arguments: key, title, author, text, body.
+// Arguments: key, title, author, body.
 constexpr std::string_view homepage_sql = R"(
 with created as (
   insert into page (id, space_id, position, title, version, status, created_by, updated_by)
   select s.homepage_id, s.id, 0, $2::text, 1, 'current', $3::bigint, $3::bigint
     from space s where lower(s.key) = lower($1::text)
-  returning id, title),
+  returning id, title, version),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, {body_columns}, author)
-  select created.id, 1, created.title, {body_values}, $3::bigint from created)
-insert into page_search (page_id, document)
-select created.id, setweight(to_tsvector('english', created.title), 'A') || to_tsvector('english', $4::text)
-  from created)";
+  insert into page_version (page_id, number, title, body_hash, author)
+  select created.id, 1, created.title, {body_hash}, $3::bigint from created)
+{index_page})";
 
 constexpr std::string_view version_columns =
     " v.number, v.title, v.message, u.name, u.full_name, (extract(epoch from v.created_at) * 1000)::bigint ";
@@ -251,38 +223,37 @@ Error explain_write_error(const Error& error, std::string_view title) {
 
 Statement homepage_statement(Gates gates, std::string space_key, std::string title, std::string body,
                              std::int64_t author) {
-  static const auto sql = with_body(homepage_sql, 5);
-  Statement statement{sql.in(gates),
-                      {std::move(space_key), std::move(title), author, searched_text(body, searched_bytes_at_least)}};
-  write_body(statement.args, gates, body);
+  static const auto sql = with_body(homepage_sql, 4);
+  Statement statement{sql.in(gates), {std::move(space_key), title, author}};
+  write_body(statement.args, title, body, searched_bytes_at_least);
   return statement;
 }
 
-Task<Page> read_page(Database& database, Gates gates, std::int64_t id, Deadline deadline) {
+Task<Page> read_page(Database& database, Gates, std::int64_t id, Deadline deadline) {
   static const auto sql = read_sql("p.id = $1::bigint");
-  auto rows = co_await database.read({sql.in(gates), {id}}, deadline);
+  auto rows = co_await database.read({sql, {id}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   if (rows->empty()) co_return std::unexpected(no_such_page(id));
   co_return page_from(*rows, 0);
 }
 
-Task<Page> read_page_by_title(Database& database, Gates gates, std::string space_key, std::string title,
+Task<Page> read_page_by_title(Database& database, Gates, std::string space_key, std::string title,
                               Deadline deadline) {
   static const auto sql =
       read_sql("lower(s.key) = lower($1) and lower(p.title) = lower($2) and p.status = 'current'");
-  auto rows = co_await database.read({sql.in(gates), {space_key, title}}, deadline);
+  auto rows = co_await database.read({sql, {space_key, title}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   if (rows->empty())
     co_return fail(ErrorKind::not_found, fmt::format("There is no page \"{}\" in the space {}.", title, space_key));
   co_return page_from(*rows, 0);
 }
 
-Task<std::vector<Page>> read_pages(Database& database, Gates gates, std::vector<std::int64_t> ids,
+Task<std::vector<Page>> read_pages(Database& database, Gates, std::vector<std::int64_t> ids,
                                    Deadline deadline) {
   static const auto sql = read_sql("p.id = any($1::bigint[])");
   std::vector<Page> pages;
   if (ids.empty()) co_return pages;
-  auto rows = co_await database.read({sql.in(gates), {id_array(ids)}}, deadline);
+  auto rows = co_await database.read({sql, {id_array(ids)}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   for (std::size_t row = 0; row < rows->size(); ++row) {
     auto page = page_from(*rows, row);
@@ -292,16 +263,13 @@ Task<std::vector<Page>> read_pages(Database& database, Gates gates, std::vector<
   co_return pages;
 }
 
-Task<PageVersion> read_version(Database& database, Gates gates, std::int64_t page_id, int number,
+Task<PageVersion> read_version(Database& database, Gates, std::int64_t page_id, int number,
                                Deadline deadline) {
-  static const auto in_form = [](BodyForm form) {
-    return fmt::format(
-        "select {}, {} from page_version v left join app_user u on u.id = v.author {}"
-        " where v.page_id = $1::bigint and v.number = $2::integer",
-        version_columns, body_columns(form), body_join);
-  };
-  static const BothForms sql{in_form(BodyForm::both), in_form(BodyForm::stored)};
-  auto rows = co_await database.read({sql.in(gates), {page_id, number}}, deadline);
+  static const auto sql = fmt::format(
+      "select {}, {} from page_version v left join app_user u on u.id = v.author {}"
+      " where v.page_id = $1::bigint and v.number = $2::integer",
+      version_columns, body_columns, body_join);
+  auto rows = co_await database.read({sql, {page_id, number}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   if (rows->empty()) co_return fail(ErrorKind::not_found, fmt::format("Page {} has no version {}.", page_id, number));
   auto version = version_from(*rows, 0);
@@ -405,13 +373,12 @@ Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadli
   if (moves || head->text(0, 2) != page.title) changes.push_back({"space", head->text(0, 4)});
 
   for (const auto text_limit : {searched_bytes, searched_bytes_at_least}) {
-    static const auto save = with_body(save_sql, 7), save_and_move = with_body(save_and_move_sql, 8);
+    static const auto save = with_body(save_sql, 6), save_and_move = with_body(save_and_move_sql, 7);
     std::vector<Statement> statements(1);
     statements[0].sql = (moves ? save_and_move : save).in(gates);
-    statements[0].args = {page.id,      page.expected_version, page.title,
-                          page.message, page.author,           searched_text(page.body, text_limit)};
+    statements[0].args = {page.id, page.expected_version, page.title, page.message, page.author};
     if (moves) statements[0].args.emplace_back(page.parent_id);
-    write_body(statements[0].args, gates, page.body);
+    write_body(statements[0].args, page.title, page.body, text_limit);
     auto results = co_await database.write(gates, std::move(statements), changes, deadline);
     if (results) {
       const auto& rows = results->front();

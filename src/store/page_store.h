@@ -7,8 +7,8 @@
 
 #include "ports/database.h"
 
-/// Pages and their versions. Each function takes the Gates of the request, which decide in which form bodies
-/// are read and written (page_body.h).
+/// Pages and their versions. Functions take the Gates of the request, so that no release's change of a form misses
+/// one: today they decide in which form page_search is written (page_index.h), and reading has one form.
 /// Writes are to be wrapped in server::with_gates. Times are milliseconds since 1970.
 namespace afloat::store {
 

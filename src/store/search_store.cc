@@ -2,12 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <mutex>
 #include <set>
 
-#include "base/text.h"
+#include "store/page_index.h"
 #include "store/page_rows.h"
+#include "store/search_terms.h"
 #include "wiki/storage_xml.h"
 
 namespace afloat::store {
@@ -23,93 +23,194 @@ std::string_view intern(std::string sql) {
   return *texts.insert(std::move(sql)).first;
 }
 
-Statement search_statement(const SearchQuery& query) {
-  std::vector<Value> args{query.start, query.limit};
+// Of a title stem, of a text's stem, its word and a title's word, in the order {D, C, B, A} of ts_rank: titles weigh
+// most, then words as they were typed, then stems.
+constexpr std::string_view weights = "'{0.1, 0.8, 0.3, 1}'";
+// A rank reads the whole row of words, so of more hits only those with the words in the title, and the newest,
+// have one.
+constexpr int most_ranked = 1'000;
+// An excerpt is of the first part of a long page.
+constexpr int excerpt_characters = 100'000;
+
+/// What somebody asked for, as the index understands it.
+struct Question {
+  std::string words;               ///< tsquery for the words, "" = nothing can be found
+  std::string document;            ///< tsquery for rows that have the old form only
+  std::vector<std::string> shown;  ///< for the excerpts
+};
+
+Task<Question> question_of(Database& database, std::string typed, Deadline deadline) {
+  const auto terms = search_terms(typed);
+  Question question;
+  if (terms.empty()) co_return question;
+  std::vector<std::string> words, as_typed;
+  for (const auto& term : terms) {
+    words.push_back(term.words);
+    as_typed.push_back(term.typed);
+  }
+  auto rows = co_await database.read(
+      {"select q.exact::text, q.stem::text, q.document::text from (select t.n,"
+       " phraseto_tsquery('simple', t.words) as exact, phraseto_tsquery('english', t.words) as stem,"
+       " phraseto_tsquery('english', t.typed) as document"
+       " from unnest($1::text[], $2::text[]) with ordinality as t (words, typed, n)) q order by q.n",
+       {text_array(words), text_array(as_typed)}},
+      deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  std::vector<TermForms> forms;
+  for (std::size_t row = 0; row < rows->size(); ++row)
+    forms.push_back({rows->text(row, 0), rows->text(row, 1), rows->text(row, 2)});
+  question.words = words_query(terms, forms);
+  question.document = document_query(terms, forms);
+  question.shown = shown_words(terms, forms);
+  co_return question;
+}
+
+struct Questions {
+  std::optional<Question> text, title;
+  bool hopeless() const { return (text && text->words.empty()) || (title && title->words.empty()); }
+};
+
+/// Conditions on page p and its row f of page_search, with their arguments.
+struct Filter {
+  std::vector<Value> args;
   std::string conditions = "p.status = 'current'";
-  const auto add = [&](std::string_view condition, Value value) {
+  std::string rank;      ///< of a row of `hit` and its f, "" without words to rank by
+  std::string in_title;  ///< whether the title has them, of p and f
+
+  std::string argument(Value value) {
     args.push_back(std::move(value));
-    conditions += " and " + fmt::format(fmt::runtime(condition), fmt::format("${}", args.size()));
-  };
-  std::string rank = "0";
-  if (query.space_key) add("p.space_id = (select k.id from space k where lower(k.key) = lower({0}))", *query.space_key);
-  if (query.title) add("lower(p.title) = lower({0})", *query.title);
-  // Titles are part of the documents, so their index narrows down what has to be looked at.
-  if (query.title_like)
-    add("f.document @@ websearch_to_tsquery('english', {0})"
-        " and to_tsvector('english', p.title) @@ websearch_to_tsquery('english', {0})",
-        *query.title_like);
-  if (query.label) add("exists (select 1 from label l where l.page_id = p.id and l.name = {0})", *query.label);
-  if (query.id) add("p.id = {0}::bigint", *query.id);
+    return fmt::format("${}", args.size());
+  }
+  void add(std::string_view condition, Value value) {
+    conditions += " and " + fmt::format(fmt::runtime(condition), argument(std::move(value)));
+  }
+  /// Each of the two arms has an index of its own (f.words is null: a partial one).
+  void add_text(const Question& question, IndexForm form) {
+    const auto words = argument(question.words) + "::tsquery";
+    rank = fmt::format("ts_rank({}, f.words, {})", weights, words);
+    if (form == IndexForm::words) {
+      conditions += fmt::format(" and f.words @@ {}", words);
+      in_title = fmt::format("f.title_words @@ {}", words);
+      return;
+    }
+    const auto document = argument(question.document) + "::tsquery";
+    conditions += fmt::format(" and (f.words @@ {} or (f.words is null and f.document @@ {}))", words, document);
+    rank = fmt::format("case when f.words is null then ts_rank(f.document, {}) else {} end", document, rank);
+    in_title =
+        fmt::format("case when f.words is null then to_tsvector('english', p.title) @@ {} else f.title_words @@ {} end",
+                    document, words);
+  }
+  void add_title(const Question& question, IndexForm form) {
+    const auto words = argument(question.words) + "::tsquery";
+    // 1: the shorter title first.
+    auto by_title = fmt::format("ts_rank({}, f.title_words, {}, 1)", weights, words);
+    if (form == IndexForm::words) {
+      conditions += fmt::format(" and f.title_words @@ {}", words);
+    } else {
+      const auto document = argument(question.document) + "::tsquery";
+      // Titles are part of the documents, so their index narrows down what has to be looked at.
+      conditions += fmt::format(
+          " and (f.title_words @@ {} or (f.words is null and f.document @@ {}"
+          " and to_tsvector('english', p.title) @@ {}))",
+          words, document, document);
+      by_title = fmt::format(
+          "case when f.words is null then ts_rank({}, to_tsvector('english', hit.title), {}, 1) else {} end", weights,
+          document, by_title);
+    }
+    if (rank.empty()) rank = by_title;
+  }
+};
+
+Statement search_statement(const SearchQuery& query, const Questions& questions, IndexForm form, bool with_excerpt) {
+  Filter filter;
+  filter.args = {query.start, query.limit};
+  if (query.space_key)
+    filter.add("p.space_id = (select k.id from space k where lower(k.key) = lower({0}))", *query.space_key);
+  if (query.title) filter.add("lower(p.title) = lower({0})", *query.title);
+  if (query.label) filter.add("exists (select 1 from label l where l.page_id = p.id and l.name = {0})", *query.label);
+  if (query.id) filter.add("p.id = {0}::bigint", *query.id);
   if (query.ancestor)
-    add("p.id in (with recursive below as ("
+    filter.add(
+        "p.id in (with recursive below as ("
         "   select c.id, 1 as depth from page c where c.parent_id = {0}::bigint"
         "   union all"
         "   select c.id, below.depth + 1 from below join page c on c.parent_id = below.id where below.depth < 100)"
         " select below.id from below)",
         *query.ancestor);
-  if (query.text) {
-    add("f.document @@ websearch_to_tsquery('english', {0})", *query.text);
-    rank = fmt::format("ts_rank(f.document, websearch_to_tsquery('english', ${}))", args.size());
-  }
-  std::string order = rank + " desc, p.updated_at desc, p.id desc";
-  if (query.order == "modified" || (query.order == "relevance" && !query.text)) order = "p.updated_at desc, p.id desc";
+  if (questions.text) filter.add_text(*questions.text, form);
+  if (questions.title) filter.add_title(*questions.title, form);
+
+  std::string order = "p.updated_at desc, p.id desc", rank = "0";
   if (query.order == "created") order = "p.created_at desc, p.id desc";
   if (query.order == "title") order = "lower(p.title), p.id";
-  return {intern(fmt::format("select {}, count(*) over () from {} {} where {} order by {}"
-                             " offset $1::bigint limit $2::bigint",
-                             page_columns, page_tables,
-                             query.text || query.title_like ? "join page_search f on f.page_id = p.id" : "", conditions,
-                             order)),
-          std::move(args)};
+  if (query.order == "relevance" && !filter.rank.empty()) {
+    if (!filter.in_title.empty()) order = filter.in_title + " desc, " + order;
+    rank = fmt::format(
+        "case when hit.place <= {} then (select {} from page_search f where f.page_id = hit.id)"
+        " else 0 end",
+        most_ranked, filter.rank);
+  }
+  return {
+      intern(fmt::format(
+          "with hit as (select p.id, p.title, count(*) over () as total, row_number() over (order by {order}) as place"
+          " from page p {index} where {conditions}),"
+          " ranked as (select hit.id, hit.total, hit.place, {rank} as rank from hit order by 4 desc, hit.place"
+          " offset $1::bigint limit $2::bigint)"
+          " select {columns}, ranked.total, {plain} from {tables} join ranked on ranked.id = p.id"
+          " left join page_search f on f.page_id = p.id order by ranked.rank desc, ranked.place",
+          fmt::arg("order", order),
+          fmt::arg("index", questions.text || questions.title ? "join page_search f on f.page_id = p.id" : ""),
+          fmt::arg("conditions", filter.conditions), fmt::arg("rank", rank), fmt::arg("columns", page_columns),
+          fmt::arg("plain", with_excerpt ? fmt::format("left(f.plain, {})", excerpt_characters) : "null::text"),
+          fmt::arg("tables", page_tables))),
+      std::move(filter.args)};
 }
 
 }  // namespace
 
-std::string excerpt_around(std::string_view plain_text, std::string_view words) {
-  constexpr std::size_t before = 80, length = 250;
-  const auto lower = to_lower(plain_text);
-  std::size_t found = std::string::npos;
-  for (const auto& word : split(to_lower(words), ' ')) {
-    const auto bare = trim(word);
-    if (bare.size() >= 2) found = std::min(found, lower.find(bare));
-  }
-  std::size_t from = found == std::string::npos || found < before ? 0 : found - before;
-  while (from > 0 && from < plain_text.size() && plain_text[from - 1] != ' ' && plain_text[from - 1] != '\n' &&
-         found - from < before + 20)
-    --from;
-  while (from > 0 && (static_cast<unsigned char>(plain_text[from]) & 0xC0) == 0x80) --from;
-  auto excerpt = std::string(cut_utf8(plain_text.substr(from), length));
-  const bool more = from + excerpt.size() < plain_text.size();
-  std::ranges::replace(excerpt, '\n', ' ');
-  return (from > 0 ? "... " : "") + std::string(trim(excerpt)) + (more ? " ..." : "");
-}
-
 Task<SearchResult> search_pages(Database& database, Gates gates, SearchQuery query, bool with_excerpt,
                                 Deadline deadline) {
-  auto rows = co_await database.slow_read(search_statement(query), deadline);
-  if (!rows) co_return std::unexpected(rows.error());
   SearchResult result;
+  Questions questions;
+  for (const auto& [typed, question] :
+       {std::pair(&query.text, &questions.text), std::pair(&query.title_like, &questions.title)}) {
+    if (!*typed) continue;
+    auto understood = co_await question_of(database, **typed, deadline);
+    if (!understood) co_return std::unexpected(understood.error());
+    *question = std::move(*understood);
+  }
+  if (questions.hopeless()) co_return result;
+  const auto form = index_form(gates);
+  auto rows = co_await database.slow_read(search_statement(query, questions, form, with_excerpt), deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  const auto shown = questions.text    ? questions.text->shown
+                     : questions.title ? questions.title->shown
+                                       : std::vector<std::string>();
+  std::vector<std::int64_t> without_plain;
   for (std::size_t row = 0; row < rows->size(); ++row) {
     result.hits.push_back({page_summary(*rows, row), {}});
     result.total = rows->number(row, page_column_count);
+    if (!with_excerpt) continue;
+    if (rows->is_null(row, page_column_count + 1)) {
+      without_plain.push_back(result.hits.back().page.id);
+    } else {
+      result.hits.back().excerpt = excerpt_around(rows->text(row, page_column_count + 1), shown);
+    }
   }
   if (result.hits.empty() && query.start > 0) {
     // Beyond the end: the rows, and with them the total, are missing.
     query.start = 0;
     query.limit = 1;
-    auto first = co_await database.slow_read(search_statement(query), deadline);
+    auto first = co_await database.slow_read(search_statement(query, questions, form, false), deadline);
     if (!first) co_return std::unexpected(first.error());
     if (!first->empty()) result.total = first->number(0, page_column_count);
   }
-  if (!with_excerpt || result.hits.empty()) co_return result;
-  std::vector<std::int64_t> ids;
-  for (const auto& hit : result.hits) ids.push_back(hit.page.id);
-  auto pages = co_await read_pages(database, gates, std::move(ids), deadline);
+  // Rows of the old form, while a site is being upgraded: their text is in the page alone.
+  auto pages = co_await read_pages(database, gates, std::move(without_plain), deadline);
   if (!pages) co_return std::unexpected(pages.error());
-  const auto words = query.text.value_or(query.title_like.value_or(""));
   for (const auto& page : *pages)
     for (auto& hit : result.hits)
-      if (hit.page.id == page.id) hit.excerpt = excerpt_around(wiki::plain_text(page.body), words);
+      if (hit.page.id == page.id) hit.excerpt = excerpt_around(wiki::plain_text(page.body), shown);
   co_return result;
 }
 

@@ -23,7 +23,7 @@ using namespace std::chrono_literals;
 using test::Node;
 using test::soon;
 
-constexpr int this_release = test::new_build;
+constexpr int this_release = 10020009;
 constexpr Gates gates{1, this_release};
 
 class LaterRelease : public testing::Test {
@@ -101,8 +101,8 @@ TEST_F(LaterRelease, UnknownStatesOfMembersAndTasksAreKeptAndShown) {
       site.query("select concat_ws(' ', m.state, t.kind, t.state) from member m, upgrade_task t where m.name = 'n1' and t.kind = 'polish'"),
       "HIBERNATING polish pondering");
   // In upgrade mode it keeps approve off, in that state's own words.
-  ASSERT_EQ(later.run("update cluster_state set mode = 'on', original_build = 10010009, target_build = 10020009, "
-                      "max_build = 10020009, expand_done = true; update member set build = 10020009"),
+  ASSERT_EQ(later.run("update cluster_state set mode = 'on', original_build = 10020009, target_build = 10030009, "
+                      "max_build = 10030009, expand_done = true; update member set build = 10030009"),
             "");
   auto approved = node.run(node.cluster->apply(cluster::Command::approve, "test", std::nullopt, std::nullopt, soon()));
   ASSERT_FALSE(approved);
@@ -112,12 +112,12 @@ TEST_F(LaterRelease, UnknownStatesOfMembersAndTasksAreKeptAndShown) {
 TEST_F(LaterRelease, UnknownStatesAndStepsOfARunAreKept) {
   auto runs = make_run_store(*node.database);
   NewRun asked;
-  asked.to = "1.2.0";
+  asked.to = "1.3.0";
   asked.actor = "admin";
   auto id = node.run(runs->create(asked, soon()));
   ASSERT_TRUE(id) << id.error().message();
   ASSERT_EQ(
-      later.run("update upgrade_run set state = 'hovering', options = '{\"moon\": \"full\"}', journal_build = 10020009;"
+      later.run("update upgrade_run set state = 'hovering', options = '{\"moon\": \"full\"}', journal_build = 10030009;"
                 "insert into upgrade_step (run_id, kind, state) select id, 'teleport', 'done' from upgrade_run;"
                 "insert into upgrade_step (run_id, kind, node, state) select id, 'drain', 'n1', 'pondering' from "
                 "upgrade_run"),

@@ -1,10 +1,19 @@
+#include <algorithm>
+#include <iterator>
+
 #include "store/tasks/body_store.h"
+#include "store/tasks/search_words.h"
 
 namespace afloat::store {
 
 std::span<const UpgradeTask> all_tasks() {
-  // Made once, at first use; never changed afterwards.
-  static const std::vector<UpgradeTask> tasks = body_store_tasks();
+  // Made once, at first use; never changed afterwards. The tasks of releases that a site has behind it stay, for a
+  // fresh database runs them too.
+  static const std::vector<UpgradeTask> tasks = [] {
+    auto all = body_store_tasks();
+    std::ranges::move(search_words_tasks(), std::back_inserter(all));
+    return all;
+  }();
   return tasks;
 }
 
