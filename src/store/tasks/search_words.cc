@@ -15,8 +15,8 @@ using cluster::TaskKind;
 // One batch: at most about 50 ms, so that whoever waits for the fence behind it does not feel it. Of text, 4 MB/s
 // are parsed and stemmed.
 constexpr std::int64_t most_bytes = 100'000;
-// No shorter text has more words than a tsvector holds: three bytes of it for each byte of text are the worst case.
-constexpr std::size_t surely_fits = 300'000;
+// No shorter text has more words than a tsvector holds: three and a half bytes of it for each byte of text are the worst.
+constexpr std::size_t surely_fits = 250'000;
 
 Task<void> index_page(Transaction& transaction, std::int64_t id, std::int64_t version, std::string title,
                       std::string body) {
