@@ -61,15 +61,16 @@ IndexedPage indexed_page(std::string_view title, std::string_view body, std::siz
   return page;
 }
 
+// Stems follow the words as they are at a distance, that of a stop word: the last word and the first stem are no phrase.
 std::string title_vector(std::string_view argument) {
-  return fmt::format("setweight(to_tsvector('simple', {0}), 'A') || setweight(to_tsvector('english', {0}), 'C')",
-                     argument);
+  return fmt::format(
+      "setweight(to_tsvector('simple', {0}), 'A') || setweight(to_tsvector('english', 'the ' || {0}), 'C')", argument);
 }
 
 // The words as they are come first, for a tsvector counts positions up to 16,383 only, and phrases live by them. Stems
 // keep theirs too: a phrase that ends with the beginning of a word fails at the first lexeme without positions.
 std::string text_vector(std::string_view argument) {
-  return fmt::format("setweight(to_tsvector('simple', {0}), 'B') || to_tsvector('english', {0})", argument);
+  return fmt::format("setweight(to_tsvector('simple', {0}), 'B') || to_tsvector('english', 'the ' || {0})", argument);
 }
 
 std::string index_sql(IndexForm form, std::string_view row, std::size_t first) {
