@@ -22,6 +22,7 @@
 #include "cli/commands.h"
 #include "cli/credentials.h"
 #include "conductor/conductor.h"
+#include "local/process.h"
 #include "server/config.h"
 #include "store/cluster_store.h"
 #include "store/notices.h"
@@ -32,7 +33,7 @@ namespace afloat::cli {
 namespace {
 
 struct ConductorOptions {
-  std::string config = "site.toml";
+  std::string config = "site.toml", backup_command;
   double soak_s = rollout::usual_soak_ms / 1000.0;
   CredentialOptions credentials;
 };
@@ -47,6 +48,22 @@ std::string this_holder() {
   char host[256] = "host";
   (void)gethostname(host, sizeof host - 1);
   return fmt::format("{}:{}:{}", host, getpid(), random_hex(4));
+}
+
+/// The site's own command, with what it may want to know in its environment.
+Task<void> back_up(boost::asio::thread_pool& pool, std::string command, std::string from, std::string to) {
+  Result<std::string> said;
+  auto done = co_await offload(pool, [&said, &command, &from, &to] {
+    local::ProcessOptions run;
+    run.argv = {"/bin/sh", "-c", command};
+    run.env = {{"AFLOAT_FROM", from}, {"AFLOAT_TO", to}};
+    said = local::run_checked(std::move(run), std::chrono::hours(24));
+  });
+  if (!done) co_return done;
+  if (!said)
+    co_return fail(ErrorKind::failed_precondition,
+                   fmt::format("The backup command failed, so nothing is changed: {}", said.error().message()));
+  co_return Result<void>{};
 }
 
 Result<void> run_conductor(const ConductorOptions& options) {
@@ -102,6 +119,10 @@ Result<void> run_conductor(const ConductorOptions& options) {
     return seen;
   };
   settings.log = log_line;
+  if (!options.backup_command.empty())
+    settings.backup = [&blocking, command = options.backup_command](std::string from, std::string to) {
+      return back_up(blocking, command, std::move(from), std::move(to));
+    };
   conductor::Conductor conductor(settings, clock, timer, *runs, *cluster, *hosts, *balancer, *site_client, *notifier);
 
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
@@ -136,6 +157,10 @@ void add_conductor_command(CLI::App& app, int& exit_code) {
                    "Seconds for which a new node is compared with the others, where a run does not say; 0: not")
       ->check(CLI::Range(0.0, 86'400.0))
       ->capture_default_str();
+  command
+      ->add_option("--backup-command", options->backup_command,
+                   "Run by sh before upgrade mode is turned on; the run goes on if it ends with 0")
+      ->envname("AFLOAT_BACKUP_COMMAND");
   add_credential_options(*command, options->credentials);
   command->callback([options, &exit_code] {
     auto done = run_conductor(*options);

@@ -28,7 +28,7 @@ struct UpgradeOptions {
   SiteAccess access{.site = {}};
   std::string to, reason, config, at, not_after;
   std::int64_t id = 0;
-  bool wait = false, watch = false, no_hold = false, finalize_intermediate = false, no_chain = false, as_json = false;
+  bool wait = false, watch = false, no_hold = false, finalize_intermediate = false, no_chain = false, offline = false, as_json = false;
   double max_load = -1, soak_s = -1;
   std::int64_t failure_budget = -1;
   std::string on_failure;
@@ -127,7 +127,9 @@ Result<int> plan(Site& site, const UpgradeOptions& options) {
 
 /// The wishes that differ from what a run does by itself, so that nodes that know fewer of them are not asked in vain.
 Result<json::object> wishes_of(const UpgradeOptions& options) {
-  json::object wishes{{"hold_before_finalize", !options.no_hold}};
+  // With downtime the site is down while it is held, so it is not.
+  json::object wishes{{"hold_before_finalize", !options.no_hold && !options.offline}};
+  if (options.offline) wishes["offline"] = true;
   if (options.finalize_intermediate) wishes["finalize_intermediate"] = true;
   if (options.no_chain) wishes["chain"] = false;
   if (options.max_load >= 0) wishes["max_load"] = options.max_load;
@@ -267,6 +269,8 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   runner->add_flag("--finalize-intermediate", run_options->finalize_intermediate,
                    "Of more than one hop: finalize all but the last without waiting");
   runner->add_flag("--no-chain", run_options->no_chain, "Refuse a target that takes more than one hop");
+  runner->add_flag("--offline", run_options->offline,
+                   "With downtime: all nodes down together behind the balancer's maintenance page, for what can't roll");
   runner->add_option("--at", run_options->at, "Begin then: 03:00, \"2026-11-26 03:00\", +2h");
   runner->add_option("--not-after", run_options->not_after, "Begin no further node after that time: 05:00, +3h");
   runner->add_option("--soak", run_options->soak_s, "Seconds for which each new node is compared with the others; 0: not")

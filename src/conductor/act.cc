@@ -26,6 +26,9 @@ Task<void> Conductor::perform(rollout::Act act) {
   switch (act.kind) {
     case StepKind::distribute:
       co_return co_await perform_distribute(std::move(act));
+    case StepKind::backup:
+      if (!settings_.backup) co_return Result<void>{};
+      co_return co_await settings_.backup(run_->hop_from().version, run_->hop_to().version);
     case StepKind::mode_on:
       co_return co_await cluster_.apply(cluster::Command::start, who, run_->hop_to().build, run_->id, within(10s));
     case StepKind::finalize:

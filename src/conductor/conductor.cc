@@ -168,6 +168,7 @@ Task<bool> Conductor::conduct_once() {
     }
     run_ = std::move(**active);
     if (run_->options.soak_ms < 0) run_->options.soak_ms = settings_.soak_ms;
+    run_->options.backup = settings_.backup != nullptr;
     act_ = {};
     settings_.log("info",
                   fmt::format("run {}: {} to {}, {}", run_->id, run_->from, run_->to, rollout::to_string(run_->state)));

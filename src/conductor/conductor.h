@@ -31,6 +31,8 @@ struct Settings {
   /// The releases that lead from one to another, by policy and catalogue; empty: straight, or no way.
   std::function<std::vector<std::string>(const std::string& from, const std::string& to)> way = {};
   std::function<void(std::string_view level, const std::string& message)> log;
+  /// Backs the site up, by a command of the site's own; unset: there is none. It may take long, and may not block.
+  std::function<Task<void>(std::string from, std::string to)> backup = {};
   std::chrono::milliseconds poll{20};        ///< while something is awaited
   std::chrono::milliseconds idle_poll{100};  ///< no run, or paused, or another leads
 };

@@ -60,6 +60,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   if (!needs.soak.empty() && run_)
     if (auto looked = co_await observe_soak(seen, needs.soak); !looked) co_return std::unexpected(looked.error());
   if (needs.catalogue) {
+    seen.offline = run_ && run_->options.offline;
     seen.edition = settings_.edition;
     seen.conductor_build = settings_.build;
     if (encoding_.empty())
@@ -70,7 +71,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
       seen.in_catalogue = entry.present;
       seen.target_rolls = entry.rolling;
       seen.bundle = entry.bundle;
-      if (settings_.way) seen.way = settings_.way(run_->from, run_->to);
+      if (settings_.way && !seen.offline) seen.way = settings_.way(run_->from, run_->to);
     }
   }
   seen.now_ms = database_now();

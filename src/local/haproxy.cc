@@ -14,6 +14,23 @@
 #include "local/workplace.h"
 
 namespace afloat::local {
+namespace {
+
+// What people see while no node serves: an upgrade with downtime, or a fault. Programs may send again.
+constexpr std::string_view maintenance_page =
+    "HTTP/1.0 503 Service Unavailable\r\n"
+    "Cache-Control: no-store\r\n"
+    "Connection: close\r\n"
+    "Content-Type: text/html; charset=utf-8\r\n"
+    "Retry-After: 10\r\n"
+    "\r\n"
+    "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
+    "content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"10\"><title>Back in a moment</title>"
+    "<body style=\"font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:18vh auto;padding:0 1.5rem;color:#172b4d\">"
+    "<h1 style=\"font-size:1.6rem\">Back in a moment</h1><p>The wiki is being maintained and takes no requests just "
+    "now. Nothing that was saved is lost. This page tries again by itself.</p></body></html>\n";
+
+}  // namespace
 
 std::string Haproxy::configuration(const Options& options, const std::string& socket) {
   // No cookie lines: sessions are in the database, any node serves anyone. `maint` between drain and ready
@@ -42,6 +59,7 @@ defaults
   retries 3
   retry-on conn-failure
   http-reuse safe
+  errorfile 503 {}
 
 frontend wiki_in
   bind {}:{}
@@ -55,7 +73,7 @@ backend {}
   http-check expect status 200
   default-server check weight 100 inter 100ms fall 2 rise 1 slowstart 400ms
 )",
-                                 socket, options.address, options.port, options.backend, options.backend);
+                                 socket, options.folder + "/maintenance.http", options.address, options.port, options.backend, options.backend);
   for (const auto& server : options.servers)
     text += fmt::format("  server {} {}:{}\n", server.name, server.address, server.port);
   return text;
@@ -68,6 +86,8 @@ Result<Haproxy> Haproxy::start(Options options) {
   if (auto made = make_folders(options.folder); !made) return std::unexpected(made.error());
   chmod(options.folder.c_str(), 0700);
   if (auto given = give_to(options.folder, user); !given) return std::unexpected(given.error());
+  if (auto page = write_file(options.folder + "/maintenance.http", std::string(maintenance_page), 0644); !page)
+    return std::unexpected(page.error());
   const auto file = options.folder + "/haproxy.cfg";
   if (auto done = write_file(file, configuration(options, balancer.socket()), 0644); !done)
     return std::unexpected(done.error());

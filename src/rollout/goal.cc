@@ -266,6 +266,9 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
     case StepKind::wait_until:
       if (seen.now_ms >= run.options.not_before_ms) return reached("");
       return waiting(fmt::format("begins in {}", duration_text(run.options.not_before_ms - seen.now_ms)));
+    case StepKind::backup:
+      if (seen.act.tried && !seen.act.error) return reached("made");
+      return waiting("the backup is being made");
     case StepKind::soak:
       return look_soak(seen);
     case StepKind::hold_before_finalize:
@@ -306,6 +309,7 @@ std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observa
       act.retry_tasks = true;
       return act;
     }
+    case StepKind::backup:
     case StepKind::mode_on:
     case StepKind::drain:
     case StepKind::undrain:

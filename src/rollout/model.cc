@@ -34,6 +34,7 @@ constexpr auto kind_names = std::to_array<KindName>({
     {StepKind::wait_until, "wait_until", "wait for the time that was set"},
     {StepKind::preflight, "preflight", "pre-upgrade checks"},
     {StepKind::distribute, "distribute", "distribute the release and verify it"},
+    {StepKind::backup, "backup", "back up"},
     {StepKind::mode_on, "mode_on", "upgrade mode on"},
     {StepKind::expand, "expand", "expand the database"},
     {StepKind::choose_node, "choose_node", "choose the next node"},

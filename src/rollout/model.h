@@ -31,6 +31,7 @@ enum class StepKind {
   wait_until,  ///< a scheduled run: its time has not come
   preflight,
   distribute,
+  backup,  ///< the site's own backup command, where the conductor has one
   mode_on,
   expand,
   choose_node,       ///< only where it takes waiting: somebody does not answer
@@ -202,6 +203,7 @@ struct Observation {
   std::optional<CanaryView> canary;  ///< of the node that soaks
 
   // Only for preflight.
+  bool offline = false;  ///< the run is one with downtime
   std::string edition, database_encoding;
   int conductor_build = 0;
   std::optional<bool> in_catalogue;  ///< nullopt: not asked

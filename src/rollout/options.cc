@@ -22,6 +22,8 @@ struct Flag {
 constexpr auto flags = std::to_array<Flag>({
     {"hold_before_finalize", &Options::hold_before_finalize},
     {"finalize_intermediate", &Options::finalize_intermediate},
+    {"offline", &Options::offline},
+    {"backup", &Options::backup},
     {"chain", &Options::chain},
 });
 

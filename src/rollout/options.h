@@ -23,6 +23,8 @@ std::string_view to_string(OnFailure policy);
 struct Options {
   bool hold_before_finalize = true;    ///< wait for a person before the point of no return
   bool finalize_intermediate = false;  ///< of a chain of hops: finalize all but the last without holding
+  bool offline = false;                ///< with downtime: all nodes down together (rollout/offline.h)
+  bool backup = false;                 ///< set by a conductor that has a backup command
   bool chain = true;                   ///< more than one feature release: as a chain of hops; false: refuse
   std::int64_t drain_deadline_ms = 30'000;
   std::int64_t active_deadline_ms = 60'000;

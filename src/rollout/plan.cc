@@ -4,6 +4,8 @@
 #include <array>
 #include <tuple>
 
+#include "rollout/offline.h"
+
 namespace afloat::rollout {
 namespace {
 
@@ -50,6 +52,14 @@ std::vector<cluster::Member> in_order(const Observation& seen) {
 /// Steps that the way back still has to take.
 std::vector<PlannedStep> way_back(const Run& run, const Observation& seen, const Durations& durations) {
   Planner planner(run, durations);
+  if (run.options.offline && seen.cluster) {
+    for (const auto& step : offline_script(run, *seen.cluster))
+      if (!std::ranges::any_of(run.steps, [&](const StepRecord& taken) {
+            return taken.back && taken.state == StepState::done && taken.kind == step.kind && taken.node == step.node;
+          }))
+        planner.add(step.kind, 0, step.node);
+    return std::move(planner.steps);
+  }
   const auto goal = run.hop_from();
   for (const auto& member : in_order(seen))
     if (member.build != goal.build || cluster::effective_state(member) != cluster::NodeState::ACTIVE)
@@ -88,10 +98,16 @@ std::int64_t typical_ms(StepKind kind) {
 
 std::vector<PlannedStep> plan(const Run& run, const Observation& seen, const Durations& durations) {
   Planner planner(run, durations);
+  if (run.options.offline && seen.cluster) {
+    if (run.options.not_before_ms > 0) planner.add(StepKind::wait_until, 0);
+    for (const auto& step : offline_script(run, *seen.cluster)) planner.add(step.kind, 0, step.node);
+    return std::move(planner.steps);
+  }
   const auto hops = static_cast<int>(run.hops.empty() ? std::max<std::size_t>(seen.way.size(), 1) : run.hops.size());
   if (run.options.not_before_ms > 0) planner.add(StepKind::wait_until, 0);
   planner.add(StepKind::preflight, 0);
   planner.add(StepKind::distribute, 0);
+  if (run.options.backup) planner.add(StepKind::backup, 0);
   for (int hop = 0; hop < hops; ++hop) {
     const bool last = hop + 1 == hops;
     planner.add(StepKind::mode_on, hop);

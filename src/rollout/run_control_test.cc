@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "rollout/notices.h"
+#include "rollout/offline.h"
 #include "rollout/plan.h"
 #include "rollout/test_world.h"
 
@@ -271,6 +272,69 @@ TEST(RunControl, AKilledConductorGoesOnInAChainWithSoak) {
       world.go();
       ASSERT_EQ(world.run.state, RunState::done) << world.run.message;
       world.expect_whole_on("1.2.0");
+    }
+}
+
+World offline() {
+  World world;
+  world.run.to = "2.0.0";
+  world.run.to_build = build_of("2.0.0");
+  world.run.options.offline = true;
+  world.run.options.backup = true;
+  world.may_be_down = true;
+  return world;
+}
+
+TEST(RunControl, WithDowntimeAllNodesAreDownTogetherAndTheSchemaChangesThen) {
+  auto world = offline();
+  world.before_each = [](World& w) {
+    if (const auto* step = w.run.open_step(); step && step->kind == StepKind::expand)
+      for (const auto& node : w.nodes) EXPECT_FALSE(node.running) << node.name;
+    if (const auto* step = w.run.open_step(); step && step->kind == StepKind::stop)
+      for (const auto& node : w.nodes) EXPECT_EQ(node.traffic, "MAINT") << node.name;
+  };
+  const auto planned = plan(world.run, world.observe({.cluster = true}), {});
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  world.expect_whole_on("2.0.0");
+  EXPECT_EQ(planned.size(), world.run.steps.size());
+  EXPECT_EQ(count(world, StepKind::backup), 1);
+  EXPECT_GT(downtime_ms(world.run, world.now), 0);
+  EXPECT_LT(downtime_ms(world.run, world.now), world.run.ended_at_ms + world.now);
+}
+
+TEST(RunControl, WithDowntimeACancelAtAnyPointBeforeFinalizeLeadsBack) {
+  auto counted = offline();
+  counted.go();
+  ASSERT_EQ(counted.run.state, RunState::done) << counted.run.message;
+  int went_back = 0;
+  for (int at = 1; at < counted.decisions; ++at) {
+    SCOPED_TRACE(testing::Message() << "cancelled at decision " << at);
+    auto world = offline();
+    world.before_each = [at](World& w) {
+      if (w.decisions >= at && !w.run.finalize_begun) w.run.cancel_requested = true;
+    };
+    world.go();
+    if (world.run.state == RunState::done) continue;
+    ++went_back;
+    ASSERT_EQ(world.run.state, RunState::cancelled) << world.run.message;
+    world.expect_whole_on("1.0.0");
+  }
+  EXPECT_GT(went_back, 60);
+}
+
+TEST(RunControl, WithDowntimeAKilledConductorIsFollowedByOneThatGoesOn) {
+  auto counted = offline();
+  counted.go();
+  for (const auto kill : {World::Kill::before_record, World::Kill::after_record, World::Kill::after_act})
+    for (int at = 0; at < counted.decisions; ++at) {
+      SCOPED_TRACE(testing::Message() << "killed at decision " << at << ", kind " << static_cast<int>(kill));
+      auto world = offline();
+      world.killed_at = at;
+      world.kill = kill;
+      world.go();
+      ASSERT_EQ(world.run.state, RunState::done) << world.run.message;
+      world.expect_whole_on("2.0.0");
     }
 }
 

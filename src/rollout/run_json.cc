@@ -3,6 +3,8 @@
 #include <boost/json.hpp>
 #include <map>
 
+#include "rollout/offline.h"
+
 namespace afloat::rollout {
 namespace json = boost::json;
 namespace {
@@ -78,6 +80,7 @@ json::object run_json(const Run& run) {
           {"rollback_requested", run.requests.rollback_node},
           {"hops", std::move(hops)},
           {"failures", run.memory.failures},
+          {"downtime_ms", downtime_ms(run, run.ended_at_ms)},
           {"held_since_ms", held ? open->started_at_ms : 0},
           {"options", parsed_or(to_json(run.options), json::object())},
           {"nodes", std::move(nodes)},

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "rollout/capacity.h"
 #include "rollout/goal.h"
+#include "rollout/offline.h"
 #include "rollout/preflight.h"
 #include "version/version.h"
 
@@ -26,12 +27,15 @@ bool in_a_hurry(const Run& run, const StepRecord& drain) {
 
 /// What follows a step that is done, where that does not depend on what is seen. nullopt: choose a node.
 std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
+  if (run.options.offline) return std::nullopt;  // its order is a script over the roster
   switch (done.kind) {
     case StepKind::wait_until:
       return StepKind::preflight;
     case StepKind::preflight:
       return StepKind::distribute;
     case StepKind::distribute:
+      return run.options.backup ? StepKind::backup : StepKind::mode_on;
+    case StepKind::backup:
       return StepKind::mode_on;
     case StepKind::mode_on:
       return StepKind::expand;
@@ -236,12 +240,26 @@ bool turned(const Run& run) {
   return run.back && (run.steps.empty() || !run.steps.back().back || run.steps.back().state == StepState::interrupted);
 }
 
+/// With downtime: the next of the script.
+Decision advance_offline(Run run, const Observation& seen) {
+  if (!seen.cluster) return {.run = std::move(run), .waiting = "the roster could not be read"};
+  const auto next = offline_next(run, *seen.cluster);
+  if (!next) return {.run = std::move(run), .waiting = "the roster is empty"};  // report ends the run before that
+  open(run, next->kind, next->node);
+  // What is begun is carried through: a site that is down does not wait for the next window.
+  const bool first = next->kind == StepKind::drain && run.steps.size() >= 2 &&
+                     run.steps[run.steps.size() - 2].kind == StepKind::distribute;
+  if (first && window_over(run, seen)) return pause_for_window(std::move(run), seen);
+  return {.run = std::move(run), .record = true};
+}
+
 /// No step is open.
 Decision advance(Run run, const Observation& seen) {
   if (run.steps.empty() && !run.back) {
     open(run, run.options.not_before_ms > seen.now_ms ? StepKind::wait_until : StepKind::preflight, "");
     return {.run = std::move(run), .record = true};
   }
+  if (run.options.offline) return advance_offline(std::move(run), seen);
   const auto next = turned(run) ? std::nullopt : follower(run, run.steps.back());
   if (next) {
     const auto last = run.steps.back();
@@ -332,7 +350,7 @@ Decision drive(Run run, const Observation& seen) {
   if (of_one_node(step.kind) && seen.cluster && !find_member(seen, step.node)) {
     // A person has removed it from the roster: whatever this step waits for will not come.
     close(run.steps.back(), StepState::interrupted, fmt::format("{} was removed", step.node), seen);
-    open(run, StepKind::choose_node, "");
+    if (!run.options.offline) open(run, StepKind::choose_node, "");
     return {.run = std::move(run), .record = true};
   }
 
@@ -368,7 +386,7 @@ std::optional<Decision> take_rollback(Run run, const Observation& seen) {
   run.taken.rollback_node = std::exchange(run.requests.rollback_node, {});
   const auto* member = find_member(seen, node);
   const auto old = run.hop_from();
-  const bool upgrading = !run.back && !run.finalize_begun && !run.steps.empty();
+  const bool upgrading = !run.back && !run.finalize_begun && !run.steps.empty() && !run.options.offline;
   if (!member || !upgrading || settled(seen, *member, old.version, old.build)) {
     run.message = fmt::format("{} is not taken back: {}.{}", node,
                               !member      ? "it is not in the roster"
@@ -397,6 +415,8 @@ std::int64_t deadline_of(StepKind kind, const Options& options) {
       return 300'000;
     case StepKind::expand:
       return 600'000;
+    case StepKind::backup:
+      return 0;  // as long as it takes; `cancel` ends the run afterwards
     case StepKind::ok_to_stop:
       return options.ok_to_stop_deadline_ms;
     case StepKind::drain:
@@ -489,6 +509,7 @@ Needs needs(const Run& run) {
       needs.process = needs.soak = step->node;
       break;
     case StepKind::wait_until:
+    case StepKind::backup:
     case StepKind::hold_before_finalize:
     case StepKind::report:
       break;

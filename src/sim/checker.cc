@@ -243,6 +243,13 @@ void Checker::stop_was_allowed(const rollout::Run& run) {
   if (kinds.empty() || kinds.front() != StepKind::maint)
     engine_.violated("O2", fmt::format("{} is stopped without having been taken out of the balancer", stop.node));
   if (kinds.size() >= 3 && kinds[1] == StepKind::ok_to_stop_again && kinds[2] == StepKind::drain) return;
+  // One that soaked badly leaves at once, drained, whatever the others would say.
+  const auto soaked = std::find_if(run.steps.rbegin(), run.steps.rend(), [&](const auto& step) {
+    return step.node == stop.node && !step.back;
+  });
+  const bool harmful = soaked != run.steps.rend() && soaked->kind == StepKind::soak &&
+                       soaked->state == rollout::StepState::refused && stop.back;
+  if (harmful && kinds.size() >= 2 && kinds[1] == StepKind::drain) return;
   // Straight to maint: only for one that serves nobody.
   watch_members();
   const auto last = last_not_serving_.find(stop.node);

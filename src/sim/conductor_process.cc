@@ -34,6 +34,9 @@ void ConductorProcess::begin() {
   settings.log = [this](std::string_view level, const std::string& message) {
     if (engine_.on_note) engine_.on_note(fmt::format("            {} {}: {}", holder_, level, message));
   };
+  settings.backup = [this](std::string, std::string) -> Task<void> {
+    return ports_->sleep_until(ports_->steady_now() + std::chrono::milliseconds(300));
+  };
   settings.poll = plan_.poll;
   settings.idle_poll = std::chrono::milliseconds(200);
   conductor_ =
