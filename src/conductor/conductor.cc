@@ -170,8 +170,9 @@ Task<bool> Conductor::conduct_once() {
     if (run_->options.soak_ms < 0) run_->options.soak_ms = settings_.soak_ms;
     run_->options.backup = settings_.backup != nullptr;
     act_ = {};
-    settings_.log("info",
-                  fmt::format("run {}: {} to {}, {}", run_->id, run_->from, run_->to, rollout::to_string(run_->state)));
+    settings_.log(
+        "info", fmt::format("run {}: {} to {}, {}{}{}", run_->id, run_->from, run_->to, rollout::to_string(run_->state),
+                            run_->message.empty() ? "" : ": ", run_->message));
   } else if (auto taken = co_await take_signals(); !taken) {
     co_return std::unexpected(taken.error());
   }
@@ -179,6 +180,8 @@ Task<bool> Conductor::conduct_once() {
   auto seen = co_await observe(rollout::needs(*run_));
   if (!seen) co_return std::unexpected(seen.error());
   if (!lead_ || clock_.steady_now() - renewed_ > lease_trusted_for) co_return true;  // lead() looks into it
+  auto went_back = co_await pause_where_it_went_back(*seen);
+  if (!went_back || *went_back) co_return went_back;
   auto decision = rollout::step(*run_, *seen);
 
   if (decision.record) {
@@ -225,6 +228,22 @@ Task<void> Conductor::take_signals() {
   run_->resume_requested = signals->resume_requested && run_->state == rollout::RunState::paused;
   run_->requests = std::move(signals->requests);
   co_return Result<void>{};
+}
+
+Task<bool> Conductor::pause_where_it_went_back(const rollout::Observation& seen) {
+  if (!seen.cluster || !seen.cluster->state) co_return false;
+  const auto epoch = seen.cluster->state->epoch;
+  if (epoch < cluster_epoch_) {
+    auto run = *run_;
+    run.state = rollout::RunState::paused;
+    run.message = fmt::format("The database went back in time: the cluster's state has number {}, and had {}. {}",
+                              epoch, cluster_epoch_, rollout::after_going_back);
+    if (auto recorded = co_await record(std::move(run)); !recorded) co_return std::unexpected(recorded.error());
+    cluster_epoch_ = epoch;  // whoever resumes the run has been told
+    co_return true;
+  }
+  cluster_epoch_ = epoch;
+  co_return false;
 }
 
 Task<void> Conductor::record(rollout::Run run) {

@@ -57,6 +57,8 @@ class Conductor {
   Task<void> announce();
   Task<bool> conduct_once();
   Task<void> take_signals();
+  /// True when the database went back in time under this run, which is paused then.
+  Task<bool> pause_where_it_went_back(const rollout::Observation& seen);
   Task<void> record(rollout::Run run);
   Task<rollout::Observation> observe(rollout::Needs needs);
   Task<void> observe_host(rollout::Observation& seen, std::string host);
@@ -105,6 +107,7 @@ class Conductor {
   SteadyTime canary_asked_{};
   std::vector<std::pair<NoticeKind, std::string>> notices_;  ///< to be told after the journal has them
   std::int64_t remind_at_ms_ = 0;                            ///< of a run that is held; 0: not decided
+  std::int64_t cluster_epoch_ = 0;  ///< the highest that was seen; it never falls by itself
   std::string encoding_;
   std::string last_fault_;
 };

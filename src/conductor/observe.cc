@@ -66,6 +66,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     if (encoding_.empty())
       if (auto encoding = co_await runs_.database_encoding(within(3s))) encoding_ = *encoding;
     seen.database_encoding = encoding_;
+    if (auto replicas = co_await runs_.database_replicas(within(3s))) seen.replicas = std::move(*replicas);
     if (settings_.catalogue && run_) {
       const auto entry = settings_.catalogue(run_->to);
       seen.in_catalogue = entry.present;

@@ -74,6 +74,8 @@ struct RunStore {
   /// Errors: failed_precondition with code site_is_new; the same with journal_is_newer when a program newer
   /// than `build` has written to the active run: a conductor that cannot read the journal must leave the
   /// lease to one that can. Then the reason is kept for leadership().
+  /// `at_least` is the highest epoch that any agent has obeyed. Where the database knows a lower one it went back in
+  /// time: the active run is paused in the same transaction, until a person confirms with resume or cancel.
   virtual Task<std::optional<LeaderLease>> take_lead(std::string holder, std::int64_t at_least, int build,
                                                      Deadline deadline) = 0;
   /// failed_precondition with code lead_lost when another leads.
@@ -86,6 +88,7 @@ struct RunStore {
   /// Milliseconds since 1970 by the database's clock.
   virtual Task<std::int64_t> database_time(Deadline deadline) = 0;
   virtual Task<std::string> database_encoding(Deadline deadline) = 0;
+  virtual Task<rollout::Replicas> database_replicas(Deadline deadline) = 0;
 };
 
 }  // namespace afloat

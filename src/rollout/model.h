@@ -189,6 +189,18 @@ struct BundleView {
   std::string problem;    ///< why not
 };
 
+/// Copies of the database that follow it.
+struct Replicas {
+  int connected = 0;
+  std::string synchronous{};  ///< synchronous_standby_names: commits wait for these; "" = for none
+};
+
+/// What a run that was paused because the database went back in time says after what was found.
+inline constexpr const char* after_going_back =
+    "It was restored, or failed over to a replica that lacked its latest commits: steps may have been done that this "
+    "run's journal does not show, and the last saves may be gone. See `afloat status`; then `afloat upgrade resume` "
+    "goes on from what is there, and `afloat upgrade cancel` leads back.";
+
 struct Observation {
   std::int64_t now_ms = 0;  ///< database time
   std::optional<cluster::Snapshot> cluster;
@@ -205,6 +217,7 @@ struct Observation {
   // Only for preflight.
   bool offline = false;  ///< the run is one with downtime
   std::string edition, database_encoding;
+  std::optional<Replicas> replicas;  ///< nullopt: not asked
   int conductor_build = 0;
   std::optional<bool> in_catalogue;  ///< nullopt: not asked
   bool target_rolls = true;          ///< the manifest's `rolling`

@@ -133,6 +133,23 @@ Check encoding(const Observation& seen) {
                                           : settle(std::move(check), CheckResult::fail, seen.database_encoding);
 }
 
+Check replicas(const Observation& seen) {
+  Check check{.id = "database_replicas",
+              .title = "A fail-over of the database takes nothing back",
+              .why =
+                  "After a fail-over to a replica that lacks the latest commits, saves are gone and the site is in an "
+                  "earlier state of the upgrade: its nodes stop and the run pauses.",
+              .action =
+                  "Set synchronous_standby_names in PostgreSQL for the time of the upgrade, or don't fail over "
+                  "while it runs."};
+  if (!seen.replicas) return settle(std::move(check), CheckResult::unknown, "not asked");
+  const auto& [connected, synchronous] = *seen.replicas;
+  if (!synchronous.empty()) return pass(std::move(check), "commits wait for " + synchronous);
+  if (connected == 0) return pass(std::move(check), "no replica is connected");
+  return settle(std::move(check), CheckResult::warn,
+                fmt::format("{} replica(s) connected, none synchronous", connected));
+}
+
 Check no_open_tasks(const Observation& seen) {
   Check check{.id = "tasks_finished",
               .title = "No unfinished upgrade task",
@@ -244,6 +261,7 @@ std::vector<Check> preflight(const std::string& from, const std::string& to, con
                             conductor_knows(to, seen),
                             edition(seen),
                             encoding(seen),
+                            replicas(seen),
                             release_present(to, seen),
                             bundle(seen)};
   if (!seen.cluster) return checks;

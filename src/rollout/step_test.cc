@@ -1,3 +1,4 @@
+#include "rollout/preflight.h"
 #include "rollout/step.h"
 
 #include <gtest/gtest.h>
@@ -285,6 +286,24 @@ TEST(RolloutStep, PreflightRefusesAndChangesNothing) {
     EXPECT_NE(world.run.message.find(expected), std::string::npos) << world.run.message;
     EXPECT_EQ(world.state.mode, mode);
     EXPECT_EQ(world.releases.size(), 1U);
+  }
+}
+
+TEST(RolloutStep, PreflightWarnsOfReplicasThatCommitsDoNotWaitFor) {
+  struct Case {
+    std::optional<Replicas> replicas;
+    CheckResult expected;
+  };
+  for (const auto& [replicas, expected] : {Case{std::nullopt, CheckResult::unknown}, Case{Replicas{}, CheckResult::pass},
+                                           Case{Replicas{2, ""}, CheckResult::warn},
+                                           Case{Replicas{2, "ANY 1 (a, b)"}, CheckResult::pass}}) {
+    Observation seen;
+    seen.replicas = replicas;
+    const auto checks = preflight("1.0.0", "1.1.0", seen);
+    const auto found = std::ranges::find(checks, "database_replicas", &Check::id);
+    ASSERT_NE(found, checks.end());
+    EXPECT_EQ(found->result, expected) << found->found;
+    EXPECT_EQ(found->action.empty(), expected == CheckResult::pass);
   }
 }
 

@@ -15,6 +15,7 @@ struct ConductorProcess::Runs final : RunStore {
   Task<rollout::Run> record(rollout::Run run, LeaderLease lead, int build, Deadline deadline) override;
   Task<std::int64_t> database_time(Deadline deadline) override;
   Task<std::string> database_encoding(Deadline deadline) override;
+  Task<rollout::Replicas> database_replicas(Deadline deadline) override;
 
   // What only people call.
   template <class T>

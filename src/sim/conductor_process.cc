@@ -162,6 +162,10 @@ Task<std::string> ConductorProcess::Runs::database_encoding(Deadline deadline) {
   return self_.ask_database<std::string>(
       "encoding", [](Database&) -> Result<std::string> { return std::string("UTF8"); }, deadline);
 }
+Task<rollout::Replicas> ConductorProcess::Runs::database_replicas(Deadline deadline) {
+  return self_.ask_database<rollout::Replicas>(
+      "replicas", [](Database&) -> Result<rollout::Replicas> { return rollout::Replicas{}; }, deadline);
+}
 
 Task<cluster::Snapshot> ConductorProcess::Cluster::observe(Deadline deadline) {
   return self_.ask_database<cluster::Snapshot>(

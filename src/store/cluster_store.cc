@@ -196,8 +196,8 @@ class PostgresClusterStore final : public ClusterStore {
     if (!exists) co_return std::unexpected(exists.error());
     Snapshot snapshot;
     if (exists->flag(0, 0)) {
-      auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
-      if (!row) co_return std::unexpected(row.error());
+      auto row = co_await lock_cluster_state(transaction);
+      if (!row) co_return row;
       // A further statement: in the same one the roster would be older than the lock.
       auto observed = snapshot_from(co_await transaction.run({observe_sql(), {}}));
       if (!observed) co_return std::unexpected(observed.error());
@@ -260,7 +260,8 @@ class PostgresClusterStore final : public ClusterStore {
       }
     }
     auto inserted = co_await transaction.run(
-        {"insert into cluster_state (cluster_version, min_build, max_build) values ($1, $2::int, $2::int)",
+        {"insert into cluster_state (cluster_version, min_build, max_build) values ($1, $2::int, $2::int) "
+         "returning set_config('synchronous_commit', 'remote_apply', true)",
          {version::to_string(candidate.version), candidate.build}});
     if (!inserted) co_return std::unexpected(inserted.error());
     // The role's settings in this database, so that they hold through a pooler too.
@@ -280,8 +281,8 @@ class PostgresClusterStore final : public ClusterStore {
       auto unlimited = co_await transaction.run({"set local lock_timeout = '2s'", {}});
       if (!unlimited) co_return std::unexpected(unlimited.error());
     }
-    auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
-    if (!row) co_return std::unexpected(row.error());
+    auto row = co_await lock_cluster_state(transaction);
+    if (!row) co_return row;
     auto snapshot = snapshot_from(co_await transaction.run({observe_sql(), {}}));
     if (!snapshot) co_return std::unexpected(snapshot.error());
     if (auto legal = check_command(*snapshot, command, run_id); !legal) co_return legal;
@@ -317,8 +318,13 @@ class PostgresClusterStore final : public ClusterStore {
   }
 
   Task<void> remove_in(Transaction& transaction, std::string id_or_name, std::string actor) {
-    auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
-    if (!row) co_return std::unexpected(row.error());
+    auto row = co_await lock_cluster_state(transaction);
+    if (!row) co_return row;
+    // The lease's row before its time is read: a renewal that is under way comes to its end, and a later one waits.
+    auto lease = co_await transaction.run(
+        {"select 1 from member_lease where id in (select id from member where (id = $1 or name = $1) "
+         "and removed_at is null) for update", {id_or_name}});
+    if (!lease) co_return std::unexpected(lease.error());
     auto found = co_await transaction.run(
         {"select m.id, m.name, l.lease_until > clock_timestamp() and m.closed_at is null, "
          "ceil(extract(epoch from l.lease_until - clock_timestamp()))::int from member m left join member_lease l on l.id = m.id "
@@ -330,9 +336,11 @@ class PostgresClusterStore final : public ClusterStore {
       co_return fail(ErrorKind::failed_precondition,
                      fmt::format("{} is alive: its lease runs for another {} s. Stop it first; then remove it.",
                                  found->text(0, 1), found->text(0, 3)));
-    // Closing its incarnation here means that it can't renew, if it was only frozen.
+    // Closing its incarnation here means that it can't renew, if it was only frozen. In the lease's row too: a renewal
+    // that waits for that row looks at it again, and at the member as it was when it began.
     auto removed = co_await transaction.run(
-        {"update member set removed_at = clock_timestamp(), closed_at = coalesce(closed_at, clock_timestamp()) where id = $1",
+        {"with l as (update member_lease set incarnation = '' where id = $1) "
+         "update member set removed_at = clock_timestamp(), closed_at = coalesce(closed_at, clock_timestamp()) where id = $1",
          {found->text(0, 0)}});
     if (!removed) co_return std::unexpected(removed.error());
     co_return co_await add_event(transaction, actor, "removed", json::serialize(json::object{{"node", found->text(0, 1)}}));
@@ -404,6 +412,13 @@ Result<Snapshot> snapshot_from(const Result<Rows>& rows) {
   if (!rows) return std::unexpected(rows.error());
   if (rows->empty()) return fail(ErrorKind::internal, "the cluster snapshot came back empty");
   return parse_snapshot(rows->text(0, 0));
+}
+
+Task<void> lock_cluster_state(Transaction& transaction) {
+  auto row = co_await transaction.run(
+      {"select set_config('synchronous_commit', 'remote_apply', true) from cluster_state for update", {}});
+  if (!row) co_return std::unexpected(row.error());
+  co_return Result<void>{};
 }
 
 Task<void> take_fence_lock(Transaction& transaction) {

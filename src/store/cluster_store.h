@@ -23,6 +23,10 @@ Result<cluster::Snapshot> snapshot_from(const Result<Rows>& rows);
 /// The fence lock exclusively, or 55P03 after 50 ms: nobody queues behind it for longer. First in its
 /// transaction, before any row (lock order).
 Task<void> take_fence_lock(Transaction& transaction);
+/// Locks the row of cluster_state, for a change of it or for a decision that rests on it. Where PostgreSQL has
+/// synchronous standbys, this transaction's commit waits until they show it: nodes act on these decisions, so a
+/// fail-over must not take one back.
+Task<void> lock_cluster_state(Transaction& transaction);
 Task<void> add_event(Transaction& transaction, std::string actor, std::string kind, std::string detail_json);
 
 }  // namespace afloat::store

@@ -9,8 +9,7 @@ namespace afloat::store {
 namespace {
 
 Task<void> change(Transaction& transaction, Statement update, std::string actor, std::string kind) {
-  auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
-  if (!row) co_return std::unexpected(row.error());
+  if (auto row = co_await lock_cluster_state(transaction); !row) co_return row;
   auto updated = co_await transaction.run(std::move(update));
   if (!updated) co_return std::unexpected(updated.error());
   if (updated->affected == 0) co_return Result<void>{};  // another node was quicker

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "base/json_fields.h"
@@ -298,6 +299,17 @@ class SqlRunStore final : public RunStore {
     co_return rows->text(0, 0);
   }
 
+  Task<rollout::Replicas> database_replicas(Deadline deadline) override {
+    // To a role without pg_monitor a replica's row is there and all but empty.
+    auto rows = co_await database_.read(
+        {"select (select count(*) from pg_stat_replication where state is distinct from 'backup'), "
+         "current_setting('synchronous_standby_names')",
+         {}},
+        deadline);
+    if (!rows) co_return std::unexpected(rows.error());
+    co_return rollout::Replicas{static_cast<int>(rows->number(0, 0)), rows->text(0, 1)};
+  }
+
  private:
   static Statement fence(const LeaderLease& lead) {
     return {
@@ -340,6 +352,8 @@ class SqlRunStore final : public RunStore {
       taken->declined = std::move(declined);
       co_return Result<void>{};
     }
+    auto known = co_await t->run({"select coalesce((select epoch from conductor_lease), 0)", {}});
+    if (!known) co_return std::unexpected(known.error());
     auto rows = co_await t->run(
         {"insert into conductor_lease (epoch, holder, lease_until) "
          "values ($2::bigint + 1, $1, clock_timestamp() + interval '5 s') "
@@ -349,7 +363,16 @@ class SqlRunStore final : public RunStore {
          "returning epoch",
          {*holder, at_least}});
     if (!rows) co_return std::unexpected(rows.error());
-    if (!rows->empty()) taken->lead = LeaderLease{rows->number(0, 0), *holder};
+    if (rows->empty()) co_return Result<void>{};
+    taken->lead = LeaderLease{rows->number(0, 0), *holder};
+    // Agents hear of an epoch after it was committed. 1 is also what orders by hand carry where nobody ever led.
+    if (at_least <= std::max<std::int64_t>(known->number(0, 0), 1)) co_return Result<void>{};
+    auto paused = co_await t->run(
+        {"update upgrade_run set state = 'paused', message = $1, resume_requested = false, "
+         "changed = nextval('upgrade_change') where ended_at is null",
+         {fmt::format("The database went back in time: agents have obeyed conductor epoch {}, and it knows {}. {}",
+                      at_least, known->number(0, 0), rollout::after_going_back)}});
+    if (!paused) co_return std::unexpected(paused.error());
     co_return Result<void>{};
   }
 

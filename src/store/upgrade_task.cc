@@ -182,7 +182,8 @@ Task<void> finish_contract(Transaction& transaction, const UpgradeTask& task, in
 }
 
 Task<void> pin_target(Transaction& transaction, int build, std::string runner) {
-  auto row = co_await transaction.run({"select mode, target_build, original_build, cluster_version from cluster_state for update", {}});
+  if (auto locked = co_await lock_cluster_state(transaction); !locked) co_return locked;
+  auto row = co_await transaction.run({"select mode, target_build, original_build, cluster_version from cluster_state", {}});
   if (!row) co_return std::unexpected(row.error());
   if (row->text(0, 0) != "on")
     co_return fail(ErrorKind::failed_precondition, "Upgrade mode is off, so no release may prepare the schema. Start the upgrade first: afloat upgrade run, or POST /rest/zdu/start.");
@@ -209,8 +210,7 @@ Task<void> pin_target(Transaction& transaction, int build, std::string runner) {
 }  // namespace
 
 Task<void> TaskRunner::open_window(Transaction& transaction) {
-  auto row = co_await transaction.run({"select 1 from cluster_state for update", {}});
-  if (!row) co_return std::unexpected(row.error());
+  if (auto row = co_await lock_cluster_state(transaction); !row) co_return row;
   auto snapshot = snapshot_from(co_await transaction.run({observe_sql(), {}}));
   if (!snapshot) co_return std::unexpected(snapshot.error());
   if (!snapshot->state || snapshot->state->mode == Mode::off)

@@ -258,6 +258,11 @@ class ConductorTest : public testing::Test {
   Leadership leadership() const {
     return must<Leadership>(database.connection(), [](Database&, RunStore& runs) { return runs.leadership(soon()); });
   }
+  static Task<bool> resume(RunStore* runs, std::int64_t id) {
+    auto done = co_await runs->request_resume(id, "admin", soon());
+    if (!done) co_return std::unexpected(done.error());
+    co_return true;
+  }
   std::string state() const { return database.query("select state from upgrade_run order by id desc limit 1"); }
   void end_lease() const {
     (void)database.query("update conductor_lease set lease_until = clock_timestamp() returning 1");
@@ -356,6 +361,38 @@ TEST_F(ConductorTest, AnAgentThatDoesNotAnswerPausesTheRun) {
   ASSERT_TRUE(process.run_until(12s, [&] { return state() == "paused"; }));
   EXPECT_EQ(site.acts, 0);
   EXPECT_NE(load().message.find("agent host1"), std::string::npos) << load().message;
+}
+
+TEST_F(ConductorTest, WhereAgentsKnowAHigherEpochThanTheDatabaseTheRunWaitsForAPerson) {
+  site.highest_epoch = 7;
+  site.epoch_holder = "one that the database has forgotten";
+  ASSERT_TRUE(ask());
+  Process process(database.connection(), site, "c1");
+  ASSERT_TRUE(process.run_until(3s, [&] { return site.highest_epoch == 8; }));
+  (void)process.run_until(300ms, [] { return false; });
+  auto run = load();
+  EXPECT_EQ(run.state, rollout::RunState::paused);
+  EXPECT_NE(run.message.find("The database went back in time: agents have obeyed conductor epoch 7, and it knows 0"),
+            std::string::npos)
+      << run.message;
+  EXPECT_EQ(site.acts, 0);
+  must<bool>(database.connection(), [this](Database&, RunStore& runs) { return resume(&runs, world.run.id); });
+  EXPECT_TRUE(process.run_until(20s, [&] { return state() == "done"; })) << load().message;
+}
+
+TEST_F(ConductorTest, WhereTheClustersStateGoesBackUnderARunItWaitsForAPerson) {
+  world.state.epoch = 9;
+  ASSERT_TRUE(ask());
+  Process process(database.connection(), site, "c1");
+  ASSERT_TRUE(process.run_until(10s, [&] { return site.acts >= 2; }));
+  world.state.epoch = 4;
+  ASSERT_TRUE(process.run_until(5s, [&] { return state() == "paused"; })) << load().message;
+  const auto acts = site.acts;
+  (void)process.run_until(300ms, [] { return false; });
+  EXPECT_EQ(site.acts, acts);
+  EXPECT_NE(load().message.find("The database went back in time"), std::string::npos) << load().message;
+  must<bool>(database.connection(), [this](Database&, RunStore& runs) { return resume(&runs, world.run.id); });
+  EXPECT_TRUE(process.run_until(20s, [&] { return state() == "done"; })) << load().message;
 }
 
 TEST_F(ConductorTest, OneThatIsOlderThanTheJournalLeavesTheLeadAndSaysWhy) {

@@ -32,7 +32,10 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr std::string_view fence_sql = "select afloat_write($1::int, $2::int)";
+// Gates above the site's own are as wrong as stale ones: the node has seen a database that went back in time since
+// (failed over, restored), and would write a form that the site does not read. AF003 makes it read them anew.
+constexpr std::string_view fence_sql =
+    "select afloat_write($1::int, case when $2::int <= (select gates from cluster_state) then $2::int else -1 end)";
 constexpr std::string_view change_sql =
     "insert into change_log (write_id, kind, key) "
     "select $1::uuid, t.kind, t.key from unnest($2::text[], $3::text[]) as t(kind, key)";

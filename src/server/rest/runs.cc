@@ -113,6 +113,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
     auto encoding = co_await runs_->database_encoding(request.deadline);
     if (!encoding) co_return http::error_response(encoding.error());
     seen.database_encoding = *encoding;
+    if (auto replicas = co_await runs_->database_replicas(request.deadline)) seen.replicas = std::move(*replicas);
     seen.edition = context_.config.edition;
     if (auto read = co_await read_manifest(*to, &seen); !read) co_return http::error_response(read.error());
 
