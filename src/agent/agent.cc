@@ -189,7 +189,11 @@ Result<void> Agent::distribute(const std::string& version) {
   const bool checks_itself = version::build_number(*parsed) / 10 >= first_build_with_selfcheck / 10;
   const auto run = [&](std::vector<std::string> argv, const std::string& what) -> Result<std::string> {
     auto finished = run_program(argv, selfcheck_timeout);
-    if (!finished) return on_this_host(finished.error());
+    if (!finished)
+      return on_this_host(Error(finished.error().kind() == ErrorKind::internal ? ErrorKind::failed_precondition
+                                                                               : finished.error().kind(),
+                                fmt::format("release {} {}: {}. Mend that, then try again; nothing was stopped.", version,
+                                            what, finished.error().message())));
     if (finished->exit_code == 0) return std::string(trim(finished->output));
     const auto said = std::string(trim(finished->output));
     return on_this_host(Error(finished->exit_code == exit_try_again ? ErrorKind::unavailable : ErrorKind::failed_precondition,

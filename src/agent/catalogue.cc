@@ -1,10 +1,13 @@
 #include "agent/catalogue.h"
 
+#include <elf.h>
 #include <fmt/format.h>
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
 
 #include "adapters/files/archive.h"
 #include "base/hash.h"
@@ -16,6 +19,27 @@ namespace afloat::agent {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// What the program is built for, from its ELF header: it may have been built for another kind of machine than the
+/// one that packs it. A script runs wherever its interpreter does: this machine's.
+Result<std::string> architecture_of(const std::string& program) {
+  std::ifstream file(program, std::ios::binary);
+  Elf64_Ehdr header{};
+  file.read(reinterpret_cast<char*>(&header), sizeof header);
+  if (file.gcount() < static_cast<std::streamsize>(sizeof header) ||
+      std::memcmp(header.e_ident, ELFMAG, SELFMAG) != 0)
+    return machine_architecture();
+  switch (header.e_machine) {
+    case EM_X86_64: return "x86_64";
+    case EM_AARCH64: return "aarch64";
+    case EM_RISCV: return "riscv64";
+    case EM_PPC64: return "ppc64le";
+    case EM_S390: return "s390x";
+    default:
+      return fail(ErrorKind::invalid_argument,
+                  fmt::format("{} is built for a machine that we don't know (ELF {}).", program, header.e_machine));
+  }
+}
 
 /// Reads and checks catalogue/V without reading the archive.
 Result<CatalogueEntry> read_entry(const std::string& folder, const std::string& version) {
@@ -171,6 +195,8 @@ Result<CatalogueEntry> pack_bundle(const PackRequest& request) {
   if (!fs::is_directory(request.web, error)) {
     return fail(ErrorKind::not_found, fmt::format("--web {} is no folder.", request.web));
   }
+  auto architecture = architecture_of(request.binary);
+  if (!architecture) return std::unexpected(architecture.error());
   std::vector<files::PackFile> contents{{"bin/afloat", request.binary, true}};
   for (const auto& file : fs::recursive_directory_iterator(request.web, error)) {
     if (!file.is_regular_file()) continue;
@@ -193,7 +219,7 @@ Result<CatalogueEntry> pack_bundle(const PackRequest& request) {
   fs::remove(fmt::format("{}/{}", request.out, version::signature_file), error);
   manifest.version = request.version;
   manifest.build = version::build_number(*version);
-  manifest.architecture = machine_architecture();
+  manifest.architecture = std::move(*architecture);
   manifest.archive = fmt::format("afloat-{}.tar.zst", request.version);
   manifest.upgrade_from_min = request.upgrade_from_min;
   manifest.fault_profile = request.fault_profile;

@@ -20,6 +20,7 @@ namespace fs = std::filesystem;
 /// A binary packs to about a quarter; so four times the archive and some room for logs.
 constexpr std::uint64_t space_factor = 5;
 constexpr std::uint64_t space_reserve = 32'000'000;
+constexpr std::uint64_t space_for_manifest = 1'000'000;  // manifest, signature, folders
 
 /// Removes the folder unless it has been renamed into place.
 class TemporaryFolder {
@@ -27,7 +28,8 @@ class TemporaryFolder {
   explicit TemporaryFolder(std::string path) : path_(std::move(path)) {}
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  ~TemporaryFolder() {
+  ~TemporaryFolder() { remove(); }
+  void remove() {
     std::error_code ignored;
     fs::remove_all(path_, ignored);
   }
@@ -36,6 +38,24 @@ class TemporaryFolder {
  private:
   std::string path_;
 };
+
+/// The disk was full in the middle, and what was unpacked is gone again: says how much is missing.
+Error with_missing_space(const Error& error, const std::string& archive, const std::string& version,
+                         const std::string& folder) {
+  auto files = files::read_archive(archive);
+  std::error_code ignored;
+  const auto space = fs::space(folder, ignored);
+  if (!files || ignored) return error;
+  std::uint64_t needed = space_for_manifest;
+  for (const auto& file : *files) needed += file.size;
+  if (needed <= space.available)
+    return Error(error.kind(),
+                 fmt::format("{}. {} has {} free by now, and release {} unpacks to {}: try again.", error.message(),
+                             folder, human_bytes(space.available), version, human_bytes(needed)));
+  return Error(error.kind(), fmt::format("{}. Release {} unpacks to {} and {} has {} free: free {} more.",
+                                         error.message(), version, human_bytes(needed), folder,
+                                         human_bytes(space.available), human_bytes(needed - space.available)));
+}
 
 bool is_temporary(const std::string& name) {
   return name.find(".tmp-") != std::string::npos || name.find(".damaged-") != std::string::npos;
@@ -170,10 +190,14 @@ Result<void> ReleaseStore::distribute(const std::string& version) {
                             human_bytes(space.available), version, human_bytes(needed)));
   }
 
-  const TemporaryFolder temporary(path_of(version) + ".tmp-" + random_hex(4));
+  TemporaryFolder temporary(path_of(version) + ".tmp-" + random_hex(4));
   fs::create_directories(temporary.path(), error);
   if (error) return fail(ErrorKind::internal, fmt::format("Can't make {}: {}", temporary.path(), error.message()));
   auto unpacked = files::unpack_archive(archive, temporary.path());
+  if (!unpacked && unpacked.error().kind() == ErrorKind::resource_exhausted) {
+    temporary.remove();
+    return std::unexpected(with_missing_space(unpacked.error(), archive, version, folder_));
+  }
   if (!unpacked) return std::unexpected(unpacked.error());
   for (const auto& file : *unpacked) {
     const auto listed = manifest.files.find(file.path);

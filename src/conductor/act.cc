@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "base/text.h"
 #include "conductor/conductor.h"
 
 /// Changing the world. Every act is idempotent: a conductor that was killed in the middle of one leaves
@@ -71,13 +72,20 @@ Task<void> Conductor::perform(rollout::Act act) {
 }
 
 Task<void> Conductor::perform_distribute(rollout::Act act) {
+  // Every host is asked, so that a person hears at once of all that is in the way.
+  std::optional<Error> first;
+  std::vector<std::string> refusals;
   for (const auto& version : act.releases)
     for (const auto& host : act.hosts) {
       auto done = co_await hosts_.distribute(host, version, order(), within(300s));
-      if (!done) co_return done;
       if (!lead_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+      if (done) continue;
+      // What does not pass by itself decides: waiting would not help.
+      if (!first || first->kind() == ErrorKind::unavailable) first = done.error();
+      refusals.push_back(done.error().message());
     }
-  co_return Result<void>{};
+  if (!first) co_return Result<void>{};
+  co_return fail(first->kind(), join(refusals, " "), first->code());
 }
 
 Task<void> Conductor::set_traffic(std::string node, Traffic traffic) {

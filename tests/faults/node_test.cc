@@ -97,35 +97,6 @@ TEST(Faults, ANodeIsKilledWhileAnotherOneDrains) {
                        "done; the drained one served again until the dead one was back");
 }
 
-/// A catalogue whose target release is packed with `web`.
-std::string catalogue_with(const std::string& folder, const std::string& web) {
-  EXPECT_TRUE(local::make_folders(folder));
-  fs::create_directory_symlink(bundles().catalogue + "/" + bundles().from, folder + "/" + bundles().from);
-  local::ProcessOptions pack;
-  pack.argv = {bundles().program,
-               "releases",
-               "pack",
-               "--version",
-               bundles().to,
-               "--binary",
-               bundles().program,
-               "--web",
-               web,
-               "--out",
-               folder + "/" + bundles().to};
-  auto packed = local::run_checked(pack);
-  EXPECT_TRUE(packed) << packed.error().message();
-  // The secret key lies beside the public one that the site trusts.
-  if (const char* key = getenv("AFLOAT_TEST_KEY")) {
-    local::ProcessOptions sign;
-    sign.argv = {bundles().program, "releases", "sign", folder + "/" + bundles().to, "--key",
-                 fs::path(key).replace_extension(".key").string()};
-    auto sealed = local::run_checked(sign);
-    EXPECT_TRUE(sealed) << sealed.error().message();
-  }
-  return folder;
-}
-
 TEST(Faults, AReleaseThatCannotServeIsFoundBeforeANodeIsStopped) {
   local::TempDir folder;
   const auto web = folder.path() + "/web";
@@ -133,7 +104,7 @@ TEST(Faults, AReleaseThatCannotServeIsFoundBeforeANodeIsStopped) {
   for (const auto& file : fs::recursive_directory_iterator(web))
     if (file.path().extension() == ".mustache") ASSERT_TRUE(local::write_file(file.path().string(), "{{#unended"));
   SiteSetup setup;
-  setup.settings["catalogue"] = "\"" + catalogue_with(folder.path() + "/catalogue", web) + "\"";
+  setup.settings["catalogue"] = "\"" + catalogue_with(folder.path() + "/catalogue", bundles().program, web) + "\"";
   FaultSite site(setup);
   ASSERT_NO_FATAL_FAILURE(site.users_come());
   site.start_conductor();
@@ -150,7 +121,8 @@ TEST(Faults, AReleaseThatCannotServeIsFoundBeforeANodeIsStopped) {
   expect_settled(site.fixture(), bundles().from);
   const auto figures = site.figures();
   EXPECT_EQ(figures.failed, 0U) << figures.text;
-  FaultSite::print_row("a release that can't serve", figures, "paused before a node was stopped, with the reason; cancelled");
+  FaultSite::print_row("a release that can't serve", figures,
+                       "paused before a node was stopped, with the reason; cancelled");
 }
 
 TEST(Faults, TheDiskIsFullWhileAHostUnpacks) {

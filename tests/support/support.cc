@@ -155,6 +155,7 @@ SiteFixture::SiteFixture(SiteSetup setup) {
   options.catalogue = bundles().catalogue;
   options.program = bundles().program;
   options.nodes = setup.nodes;
+  options.host_per_node = setup.host_per_node;
   options.fsync = false;
   options.conductor = setup.conductor;
   if (!bundles().key.empty()) options.trusted_keys = {bundles().key};

@@ -74,6 +74,7 @@ const Bundles& bundles();
 
 struct SiteSetup {
   int nodes = 3;
+  bool host_per_node = false;  ///< otherwise one host for all
   bool own_postgres = false;  ///< for tests that stop it
   bool conductor = true;
   std::string version;  ///< "" = bundles().from

@@ -36,6 +36,30 @@ std::string page_json(const std::string& title, const std::string& text, int ver
   return json::serialize(page);
 }
 
+void sign_bundle(const std::string& bundle) {
+  // The secret key lies beside the public one that the site trusts.
+  if (const char* key = getenv("AFLOAT_TEST_KEY")) {
+    local::ProcessOptions sign;
+    sign.argv = {
+        bundles().program, "releases", "sign", bundle, "--key", fs::path(key).replace_extension(".key").string()};
+    auto sealed = local::run_checked(sign);
+    EXPECT_TRUE(sealed) << sealed.error().message();
+  }
+}
+
+std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web) {
+  EXPECT_TRUE(local::make_folders(folder));
+  fs::create_directory_symlink(bundles().catalogue + "/" + bundles().from, folder + "/" + bundles().from);
+  const auto bundle = folder + "/" + bundles().to;
+  local::ProcessOptions pack;
+  pack.argv = {bundles().program, "releases", "pack", "--version", bundles().to, "--binary",
+               program,           "--web",    web,    "--out",     bundle};
+  auto packed = local::run_checked(pack);
+  EXPECT_TRUE(packed) << packed.error().message();
+  sign_bundle(bundle);
+  return folder;
+}
+
 void make_space(SiteFixture& site) {
   const auto made = site.admin("node1").post("/rest/api/space", R"({"key":"T","name":"Test"})");
   ASSERT_EQ(made.status, 200) << *made.body;
@@ -179,7 +203,7 @@ Users::Users(SiteFixture& site, int rate) {
   local::ProcessOptions load;
   load.argv = {bundles().program,    "load",         "--site",     site->url(), "--rate",
                std::to_string(rate), "--users",      "10",         "--space",   "T",
-               "--ledger",           ledger(),       "--seconds",  "900",        "--until-file",
+               "--ledger",           ledger(),       "--seconds",  "900",       "--until-file",
                stop_file(),          "--ready-file", ready_file(), "--quiet"};
   load.env = site->credentials();
   load.log = folder_.path() + "/load.log";

@@ -19,6 +19,13 @@ SiteSetup without_conductor();
 std::string message_of(const http::Response& response);
 /// A page of space T for POST, and with a version for PUT.
 std::string page_json(const std::string& title, const std::string& text, int version = 0);
+/// Makes a catalogue in `folder` whose target release is packed, and signed, with this program and these web files.
+/// Returns the folder.
+std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web);
+
+/// Signs it with the key of ./run test, where that made one.
+void sign_bundle(const std::string& bundle);
+
 /// Space T.
 void make_space(SiteFixture& site);
 /// Its id.
