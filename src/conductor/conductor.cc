@@ -231,6 +231,9 @@ Task<void> Conductor::take_signals() {
 }
 
 Task<bool> Conductor::pause_where_it_went_back(const rollout::Observation& seen) {
+  // Whoever resumes a run that says so has been told, by this conductor or by another.
+  if (run_->state == rollout::RunState::paused && run_->message.ends_with(rollout::after_going_back))
+    cluster_epoch_ = 0;
   if (!seen.cluster || !seen.cluster->state) co_return false;
   const auto epoch = seen.cluster->state->epoch;
   if (epoch < cluster_epoch_) {
@@ -239,7 +242,6 @@ Task<bool> Conductor::pause_where_it_went_back(const rollout::Observation& seen)
     run.message = fmt::format("The database went back in time: the cluster's state has number {}, and had {}. {}",
                               epoch, cluster_epoch_, rollout::after_going_back);
     if (auto recorded = co_await record(std::move(run)); !recorded) co_return std::unexpected(recorded.error());
-    cluster_epoch_ = epoch;  // whoever resumes the run has been told
     co_return true;
   }
   cluster_epoch_ = epoch;
