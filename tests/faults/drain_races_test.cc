@@ -59,6 +59,10 @@ TEST(Long, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) 
   site.start_conductor();
   EXPECT_EQ(site.await_end(seconds(240)), "done") << site.run_message();
   EXPECT_TRUE(eventually(seconds(20), [&] { return clients.seen().finished == streams; }));
+  // A node waited for them: they were under way, and not in some buffer.
+  const auto longest =
+      site.sql("select max(extract(epoch from ended_at - started_at))::int from upgrade_step where kind = 'drain'");
+  EXPECT_GE(parse_int(longest).value_or(0), 15) << "no node's drain had to wait for the transfers";
   // Each idle connection is used once more.
   EXPECT_TRUE(site.users().work(seconds(21)));
 
