@@ -162,10 +162,8 @@ Task<std::string> ConductorProcess::Runs::database_encoding(Deadline deadline) {
   return self_.ask_database<std::string>(
       "encoding", [](Database&) -> Result<std::string> { return std::string("UTF8"); }, deadline);
 }
-Task<rollout::Replicas> ConductorProcess::Runs::database_replicas(Deadline deadline) {
-  return self_.ask_database<rollout::Replicas>(
-      "replicas", [](Database&) -> Result<rollout::Replicas> { return rollout::Replicas{}; }, deadline);
-}
+// Replicas are not simulated; nothing is asked, so that each seed means what it meant.
+Task<rollout::Replicas> ConductorProcess::Runs::database_replicas(Deadline) { co_return rollout::Replicas{}; }
 
 Task<cluster::Snapshot> ConductorProcess::Cluster::observe(Deadline deadline) {
   return self_.ask_database<cluster::Snapshot>(
