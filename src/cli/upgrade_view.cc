@@ -81,6 +81,8 @@ std::string report_text(const json::object& run) {
   const auto stable = int_or(run, "stable_at_ms");
   if (mode_on > 0 && stable > mode_on)
     text += fmt::format("Upgrade mode on to STABLE: {:.2f} s\n", static_cast<double>(stable - mode_on) / 1000.0);
+  if (const auto down = int_or(run, "downtime_ms"); down > 0)
+    text += fmt::format("Down for: {:.2f} s\n", static_cast<double>(down) / 1000.0);
   for_each_object(run, "nodes", [&](const json::object& node) {
     text += fmt::format("  {:<12} drain {:>5} ms, start to ACTIVE {:>5} ms\n", string_or(node, "name"),
                         int_or(node, "drain_ms"), int_or(node, "start_to_active_ms"));

@@ -1,5 +1,6 @@
 #include "upgrade/site_helpers.h"
 
+#include <fmt/format.h>
 #include <signal.h>
 
 #include <filesystem>
@@ -8,6 +9,7 @@
 #include <sstream>
 
 #include "base/json_fields.h"
+#include "cli/load.h"
 
 namespace afloat::test {
 
@@ -225,6 +227,50 @@ bool Users::work(milliseconds time) {
 std::optional<int> Users::go_home() {
   if (!local::write_file(stop_file(), "")) return std::nullopt;
   return process_.wait(seconds(20));
+}
+
+namespace {
+
+struct AtHome {
+  std::set<std::string> answered;
+  std::vector<std::string> failed;
+};
+
+AtHome come_home(SiteFixture& site, Users& users, std::size_t at_least) {
+  AtHome home;
+  const auto code = users.go_home();
+  EXPECT_TRUE(code) << users.words();
+  auto ledger = cli::read_ledger(users.ledger());
+  EXPECT_TRUE(ledger) << ledger.error().message();
+  if (!ledger) return home;
+  EXPECT_TRUE(ledger->ended);
+  EXPECT_GT(ledger->outcomes.size(), at_least);
+  for (const auto& outcome : ledger->outcomes) {
+    home.answered.insert(outcome.node);
+    if (!outcome.failure.empty())
+      home.failed.push_back(fmt::format("{} at {} by {}: {}", outcome.kind, outcome.at_ms, outcome.node, outcome.failure));
+  }
+  cli::VerifyOptions verify;
+  for (const auto& node : site->nodes()) verify.nodes.push_back(node.url());
+  verify.admin_password = site->admin_password();
+  auto verified = cli::verify_ledger(*ledger, verify);
+  EXPECT_TRUE(verified) << verified.error().message();
+  if (!verified) return home;
+  EXPECT_GT(verified->acknowledged, static_cast<std::int64_t>(at_least / 10));
+  EXPECT_TRUE(verified->good()) << cli::to_json(*verified);
+  return home;
+}
+
+}  // namespace
+
+std::set<std::string> expect_nothing_failed_or_lost(SiteFixture& site, Users& users, std::size_t at_least) {
+  auto home = come_home(site, users, at_least);
+  for (const auto& failed : home.failed) ADD_FAILURE() << failed;
+  return std::move(home.answered);
+}
+
+int expect_nothing_lost(SiteFixture& site, Users& users, std::size_t at_least) {
+  return static_cast<int>(come_home(site, users, at_least).failed.size());
 }
 
 }  // namespace afloat::test

@@ -79,4 +79,10 @@ class Users {
   local::Process process_;
 };
 
+/// The users go home, and the promise holds: no request failed, and every acknowledged write reads back from each node.
+/// Gives the nodes that answered. `at_least`: so many requests there must have been, or the test shows nothing.
+std::set<std::string> expect_nothing_failed_or_lost(SiteFixture& site, Users& users, std::size_t at_least = 500);
+/// The same but for the requests that failed: how many.
+int expect_nothing_lost(SiteFixture& site, Users& users, std::size_t at_least = 500);
+
 }  // namespace afloat::test

@@ -3,7 +3,6 @@
 #include <set>
 
 #include "base/json_fields.h"
-#include "cli/load.h"
 #include "support/protocol.h"
 #include "upgrade/site_helpers.h"
 
@@ -26,32 +25,8 @@ TEST(UpgradeOfASite, FailsNoRequestAndLosesNoWriteUnderLoad) {
   ASSERT_TRUE(ran) << ran.error().message();
   EXPECT_EQ(ran->exit_code, 0) << ran->output;
   EXPECT_TRUE(users.work(seconds(2))) << users.words();
-  const auto code = users.go_home();
-  ASSERT_TRUE(code) << users.words();
-  EXPECT_EQ(*code, 0) << users.words();
-
-  auto ledger = cli::read_ledger(users.ledger());
-  ASSERT_TRUE(ledger) << ledger.error().message();
-  EXPECT_TRUE(ledger->ended);
-  EXPECT_GT(ledger->outcomes.size(), 500U);
-  int failed = 0;
-  std::set<std::string> answered;
-  for (const auto& outcome : ledger->outcomes) {
-    answered.insert(outcome.node);
-    if (outcome.failure.empty()) continue;
-    ++failed;
-    ADD_FAILURE() << outcome.kind << " at " << outcome.at_ms << " by " << outcome.node << ": " << outcome.failure;
-  }
-  EXPECT_EQ(failed, 0) << "of " << ledger->outcomes.size() << "\n" << ran->output;
+  const auto answered = expect_nothing_failed_or_lost(site, users);
   for (const char* node : node_names) EXPECT_TRUE(answered.contains(node)) << node << " answered nobody";
-
-  cli::VerifyOptions verify;
-  for (const auto& node : site->nodes()) verify.nodes.push_back(node.url());
-  verify.admin_password = site->admin_password();
-  auto verified = cli::verify_ledger(*ledger, verify);
-  ASSERT_TRUE(verified) << verified.error().message();
-  EXPECT_GT(verified->acknowledged, 50);
-  EXPECT_TRUE(verified->good()) << cli::to_json(*verified);
   expect_settled(site, bundles().to);
 }
 
