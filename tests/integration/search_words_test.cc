@@ -27,7 +27,8 @@ using test::Session;
 using test::soon;
 
 constexpr int build_1_0 = test::old_build, build_1_1 = test::new_build, build_1_2 = 10020009;
-constexpr Gates gates_1_1{1, build_1_1}, gates_1_2{2, build_1_2};
+// A fresh site of 1.2 has its first gates; one that came from 1.1 has the second ones.
+constexpr Gates gates_1_1{1, build_1_1}, gates_1_2{2, build_1_2}, fresh_1_2{1, build_1_2};
 
 /// The upgrade of a site of one node, by its own finalizer.
 class Hop {
@@ -205,17 +206,17 @@ constexpr auto found_cases = std::to_array<FoundCase>({
 });
 
 TEST_F(SearchWords, FindsWordsAsTheyAreTypedAndBeginningsOfThem) {
-  wiki.create(gates_1_2, "Settings", "<p>Set max_connections before you start.</p>");
-  wiki.create(gates_1_2, "Apart", "<p>connections have a max</p>");
-  wiki.create(gates_1_2, "Files", "<p>See <code>/etc/pg_hba.conf</code>, which is well-known.</p>");
-  wiki.create(gates_1_2, "Quotes", "<p>To be, or not to be.</p>");
-  wiki.create(gates_1_2, "Manual", "<p>How to and how not.</p>");
-  wiki.create(gates_1_2, "Runs", "<p>Upgrading what was shipped.</p>");
-  wiki.create(gates_1_2, "Upgrade", "<p>Without downtime.</p>");
-  wiki.create(gates_1_2, "Umlaut", "<p>\xC3\x84rger, die vergeht.</p>");
+  wiki.create(fresh_1_2, "Settings", "<p>Set max_connections before you start.</p>");
+  wiki.create(fresh_1_2, "Apart", "<p>connections have a max</p>");
+  wiki.create(fresh_1_2, "Files", "<p>See <code>/etc/pg_hba.conf</code>, which is well-known.</p>");
+  wiki.create(fresh_1_2, "Quotes", "<p>To be, or not to be.</p>");
+  wiki.create(fresh_1_2, "Manual", "<p>How to and how not.</p>");
+  wiki.create(fresh_1_2, "Runs", "<p>Upgrading what was shipped.</p>");
+  wiki.create(fresh_1_2, "Upgrade", "<p>Without downtime.</p>");
+  wiki.create(fresh_1_2, "Umlaut", "<p>\xC3\x84rger, die vergeht.</p>");
   for (const auto& [typed, titles] : found_cases) {
     SCOPED_TRACE(typed);
-    auto found = split(wiki.titles(gates_1_2, std::string(typed)), ','), wanted = split(titles, ',');
+    auto found = split(wiki.titles(fresh_1_2, std::string(typed)), ','), wanted = split(titles, ',');
     for (auto* list : {&found, &wanted}) {
       for (auto& title : *list) title = trim(title);
       std::ranges::sort(*list);
@@ -225,24 +226,24 @@ TEST_F(SearchWords, FindsWordsAsTheyAreTypedAndBeginningsOfThem) {
 }
 
 TEST_F(SearchWords, TitlesComeBeforeExactWordsAndTheseBeforeStems) {
-  wiki.create(gates_1_2, "Running", "<p>in the title</p>");
-  wiki.create(gates_1_2, "Exact", "<p>it is running and running and running</p>");
-  wiki.create(gates_1_2, "Stem", "<p>runs, run, runs, run, runs, run and runs</p>");
-  EXPECT_EQ(wiki.titles(gates_1_2, "running"), "Running, Exact, Stem");
-  EXPECT_EQ(wiki.titles(gates_1_2, "runn*"), "Running, Exact");
+  wiki.create(fresh_1_2, "Running", "<p>in the title</p>");
+  wiki.create(fresh_1_2, "Exact", "<p>it is running and running and running</p>");
+  wiki.create(fresh_1_2, "Stem", "<p>runs, run, runs, run, runs, run and runs</p>");
+  EXPECT_EQ(wiki.titles(fresh_1_2, "running"), "Running, Exact, Stem");
+  EXPECT_EQ(wiki.titles(fresh_1_2, "runn*"), "Running, Exact");
 }
 
 TEST_F(SearchWords, TitlesAreFoundByTheirBeginningsTheShorterFirst) {
-  wiki.create(gates_1_2, "Vacuum", "<p>a</p>");
-  wiki.create(gates_1_2, "Routine vacuuming of large databases", "<p>b</p>");
-  wiki.create(gates_1_2, "Other", "<p>vacuum</p>");
-  EXPECT_EQ(wiki.titles_by_title(gates_1_2, "vac*"), "Vacuum, Routine vacuuming of large databases");
-  EXPECT_EQ(wiki.titles_by_title(gates_1_2, "vacuum databases"), "Routine vacuuming of large databases");
-  EXPECT_EQ(wiki.titles_by_title(gates_1_2, "*"), "");
+  wiki.create(fresh_1_2, "Vacuum", "<p>a</p>");
+  wiki.create(fresh_1_2, "Routine vacuuming of large databases", "<p>b</p>");
+  wiki.create(fresh_1_2, "Other", "<p>vacuum</p>");
+  EXPECT_EQ(wiki.titles_by_title(fresh_1_2, "vac*"), "Vacuum, Routine vacuuming of large databases");
+  EXPECT_EQ(wiki.titles_by_title(fresh_1_2, "vacuum databases"), "Routine vacuuming of large databases");
+  EXPECT_EQ(wiki.titles_by_title(fresh_1_2, "*"), "");
 }
 
 TEST_F(SearchWords, NothingThatIsTypedBreaksIt) {
-  wiki.create(gates_1_2, "Page", "<p>words</p>");
+  wiki.create(fresh_1_2, "Page", "<p>words</p>");
   std::vector<std::string> hostile{"",
                                    " ",
                                    "*",
@@ -295,7 +296,7 @@ TEST_F(SearchWords, NothingThatIsTypedBreaksIt) {
     for (bool title : {false, true}) {
       SearchQuery query;
       (title ? query.title_like : query.text) = typed;
-      auto found = node.run(search_pages(*node.database, gates_1_2, query, true, soon()));
+      auto found = node.run(search_pages(*node.database, fresh_1_2, query, true, soon()));
       EXPECT_TRUE(found) << found.error().message();
     }
   }
@@ -303,26 +304,26 @@ TEST_F(SearchWords, NothingThatIsTypedBreaksIt) {
 
 TEST_F(SearchWords, ExcerptsComeFromTheIndexWithoutTheBodies) {
   const std::string filler(400, '.');
-  wiki.create(gates_1_2, "Page", "<p>begin " + filler + "</p><p>set <b>max_connections</b> here " + filler + "</p>");
+  wiki.create(fresh_1_2, "Page", "<p>begin " + filler + "</p><p>set <b>max_connections</b> here " + filler + "</p>");
   ASSERT_EQ(session.run("update page_body set data = 'not to be read'"), "");
   for (const auto* typed : {"max_connections", "\"max connections\" or connect*", "max_con*"}) {
-    const auto found = wiki.search(gates_1_2, typed);
+    const auto found = wiki.search(fresh_1_2, typed);
     ASSERT_EQ(found.hits.size(), 1U) << typed;
     EXPECT_EQ(found.total, 1);
   }
-  const auto excerpt = wiki.search(gates_1_2, "max_connections").hits.at(0).excerpt;
+  const auto excerpt = wiki.search(fresh_1_2, "max_connections").hits.at(0).excerpt;
   EXPECT_NE(excerpt.find("set max_connections here"), std::string::npos) << excerpt;
 }
 
 TEST_F(SearchWords, ManyHitsKeepTheirTotalAndOrderOverThePages) {
-  for (int i = 0; i < 40; ++i) wiki.create(gates_1_2, "Page " + std::to_string(i), "<p>common</p>");
+  for (int i = 0; i < 40; ++i) wiki.create(fresh_1_2, "Page " + std::to_string(i), "<p>common</p>");
   std::string all;
   for (int start = 0; start < 60; start += 20) {
     SearchQuery query;
     query.text = "common";
     query.start = start;
     query.limit = 20;
-    const auto found = wiki.search(gates_1_2, query);
+    const auto found = wiki.search(fresh_1_2, query);
     EXPECT_EQ(found.total, 40);
     for (const auto& hit : found.hits) all += hit.page.title + ",";
   }
@@ -332,18 +333,18 @@ TEST_F(SearchWords, ManyHitsKeepTheirTotalAndOrderOverThePages) {
 }
 
 TEST_F(SearchWords, EqualBodiesAreStoredOnceAndUnusedOnesAreCollected) {
-  wiki.create(gates_1_2, "One", "<p>the same</p>");
-  wiki.create(gates_1_2, "Another", "<p>the same</p>");
-  const auto gone = wiki.create(gates_1_2, "Gone", "<p>of one page only</p>");
+  wiki.create(fresh_1_2, "One", "<p>the same</p>");
+  wiki.create(fresh_1_2, "Another", "<p>the same</p>");
+  const auto gone = wiki.create(fresh_1_2, "Gone", "<p>of one page only</p>");
   EXPECT_EQ(site.query("select count(*) from page_body"), "2");
   ASSERT_EQ(session.run("delete from page where id = " + std::to_string(gone) +
                         "; update page_body set created_at = now() - interval '2 days'"),
             "");
-  const auto collect = [&] { ASSERT_TRUE(node.run(collect_bodies(*node.database, gates_1_2, soon()))); };
+  const auto collect = [&] { ASSERT_TRUE(node.run(collect_bodies(*node.database, fresh_1_2, soon()))); };
   collect();
   EXPECT_EQ(site.query("select count(*) from page_body"), "2") << "it has a day's grace";
   EXPECT_EQ(site.query("select count(doomed_at) from page_body"), "1");
-  wiki.create(gates_1_2, "Back again", "<p>of one page only</p>");
+  wiki.create(fresh_1_2, "Back again", "<p>of one page only</p>");
   EXPECT_EQ(site.query("select count(doomed_at) from page_body"), "0") << "whoever stores the text again spares it";
   ASSERT_EQ(session.run("delete from page where title = 'Back again'; "
                         "update page_body set doomed_at = now() - interval '25 hours'"),
