@@ -27,7 +27,7 @@ class DarkSite {
     EXPECT_TRUE(distributed) << distributed.error().message();
     versions_ = {{bundles().from, site_->program_of(bundles().from)},
                  {bundles().to, site_->program_of(bundles().to)},
-                 {"1.0.1-other", AFLOAT_THIRD_VERSION}};
+                 {"1.1.2-other", AFLOAT_THIRD_VERSION}};
   }
   SiteFixture& site() { return site_; }
   const Versions& versions() const { return versions_; }
