@@ -131,4 +131,25 @@ void add_agent_routes(http::Router& router, Agent& agent, boost::asio::thread_po
   }
 }
 
+namespace {
+
+Async<http::Response> check_and_route(std::shared_ptr<const http::Router> router, std::shared_ptr<http::TokenGuard> guard,
+                                      http::Request request) {
+  if (auto known = guard->check(request); !known) {
+    auto refused = error_answer(known.error(), {});
+    refused.headers.set("WWW-Authenticate", "Bearer");
+    refused.close = true;
+    co_return refused;
+  }
+  co_return co_await router->route(std::move(request));
+}
+
+}  // namespace
+
+http::Handler guarded(std::shared_ptr<const http::Router> router, std::shared_ptr<http::TokenGuard> guard) {
+  return [router = std::move(router), guard = std::move(guard)](http::Request request) {
+    return check_and_route(router, guard, std::move(request));
+  };
+}
+
 }  // namespace afloat::agent

@@ -2,11 +2,13 @@
 #include <boost/asio/thread_pool.hpp>
 
 #include "adapters/http/router.h"
+#include "adapters/http/token.h"
 #include "agent/agent.h"
 
 namespace afloat::agent {
 
-/// The agent's HTTP API, served on its unix socket (who may write to the socket commands the host):
+/// The agent's HTTP API, served on its unix socket (who may write to the socket commands the host), or by HTTPS to who
+/// has a token (guarded()):
 ///   GET  /agent/1/report
 ///   POST /agent/1/announce    {epoch, holder, timeout_ms?}                -> report
 ///   POST /agent/1/distribute  {epoch, holder, run, step, version}         -> {done, repeated}
@@ -17,5 +19,8 @@ namespace afloat::agent {
 /// Errors: {statusCode, kind, code, message, epoch, holder}; 409 for a stale epoch or another incarnation.
 /// Commands run on `pool`, off the event loop. `agent` and `pool` outlive the router.
 void add_agent_routes(http::Router& router, Agent& agent, boost::asio::thread_pool& pool);
+
+/// The same API for a TCP listener: every request, to whatever path, needs one of `guard`'s tokens, and gets 401 without.
+http::Handler guarded(std::shared_ptr<const http::Router> router, std::shared_ptr<http::TokenGuard> guard);
 
 }  // namespace afloat::agent

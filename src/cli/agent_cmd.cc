@@ -9,9 +9,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include "adapters/http/router.h"
 #include "adapters/http/server.h"
+#include "adapters/http/tls_watch.h"
 #include "agent/agent.h"
 #include "agent/api.h"
 #include "base/text.h"
@@ -77,9 +79,28 @@ Result<void> run_agent(const AgentOptions& options) {
   signals.async_wait([&](boost::system::error_code error, int) {
     if (!error) context.stop();
   });
+  // What is wrong with a file is told before anything is done, too.
+  std::shared_ptr<http::TlsIdentity> certificate;
+  std::optional<http::Server> tcp;
+  if (!host->listen.empty()) {
+    auto loaded = http::TlsIdentity::load({host->tls_certificate, host->tls_key});
+    if (!loaded) return std::unexpected(loaded.error());
+    certificate = std::move(*loaded);
+    auto guard = http::TokenGuard::open(host->token_file, log_line);
+    if (!guard) return std::unexpected(guard.error());
+    tcp.emplace(context, limits, agent::guarded(router, std::move(*guard)));
+    if (auto free = http::check_port_free(host->listen_address, host->listen_port); !free) return free;
+  }
   if (auto begun = agent.begin(); !begun) return begun;
-  if (auto listening = server.listen_unix(host->socket); !listening) return listening;
-  log_line(fmt::format("{} listens on {}", options.host, host->socket));
+  if (!host->socket.empty()) {
+    if (auto listening = server.listen_unix(host->socket); !listening) return listening;
+    log_line(fmt::format("{} listens on {}", options.host, host->socket));
+  }
+  if (tcp) {
+    if (auto listening = tcp->listen_tcp(host->listen_address, host->listen_port, certificate); !listening) return listening;
+    log_line(fmt::format("{} listens on https://{}, for who has a token of {}", options.host, host->listen, host->token_file));
+  }
+  http::watch_certificate(context, pool, certificate, [](http::Notice, std::string text) { log_line(std::move(text)); });
   context.run();
   if (options.stop_nodes) {
     log_line("stopping the nodes");

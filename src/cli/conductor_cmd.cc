@@ -80,13 +80,14 @@ Result<void> run_conductor(const ConductorOptions& options) {
   if (!credentials) return std::unexpected(credentials.error());
 
   std::vector<agent::AgentAddress> agents;
-  for (const auto& host : site->hosts) agents.push_back({host.name, host.socket});
+  for (const auto& host : site->hosts) agents.push_back({host.name, host.socket, host.url, host.token_file});
   std::map<std::string, std::string> nodes;
-  for (const auto& node : site->nodes) nodes[node.name] = fmt::format("http://{}:{}", node.address, node.port);
+  for (const auto& node : site->nodes) nodes[node.name] = node.url();
 
   boost::asio::io_context context(1);
   boost::asio::thread_pool blocking(2);
   http::Client client(4);
+  client.trust(site->tls_ca);
   SystemClock clock;
   AsioTimer timer(context.get_executor());
   postgres::Options database_options;

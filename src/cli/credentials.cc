@@ -16,6 +16,11 @@ void add_credential_options(CLI::App& command, CredentialOptions& options) {
   command.add_option("--password-file", options.password_file, "File with the password; without it: AFLOAT_PASSWORD");
 }
 
+void add_ca_option(CLI::App& command, std::string& ca_file) {
+  if (const char* set = std::getenv("AFLOAT_CA"); set && *set) ca_file = set;
+  command.add_option("--ca", ca_file, "For https: PEM file of the authorities to trust; without it: AFLOAT_CA, else the system's");
+}
+
 Result<SignIn> read_credentials(const CredentialOptions& options) {
   if (options.user.empty())
     return fail(ErrorKind::invalid_argument,

@@ -14,6 +14,8 @@ struct CredentialOptions {
 struct SignIn {
   std::string user, password;
 };
+/// --ca or AFLOAT_CA: whom to trust for https.
+void add_ca_option(CLI::App& command, std::string& ca_file);
 void add_credential_options(CLI::App& command, CredentialOptions& options);
 /// invalid_argument that says what to set; not_found when the file cannot be read.
 Result<SignIn> read_credentials(const CredentialOptions& options);

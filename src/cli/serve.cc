@@ -140,6 +140,7 @@ Result<void> selfcheck(const std::string& config_path, const std::string& name) 
   if (auto there = server::check_web(web); !there) return there;
   if (auto templates = server::Templates::load(web + "/templates"); !templates) return std::unexpected(templates.error());
   if (auto folders = server::check_folders(*site, *node); !folders) return folders;
+  if (auto certificate = server::load_certificate(*node); !certificate) return std::unexpected(certificate.error());
   boost::asio::thread_pool pool(1);
   auto view = run_task<server::DatabaseView>([&](boost::asio::io_context& context) { return look(context, pool, site->database); });
   pool.join();

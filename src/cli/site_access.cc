@@ -20,6 +20,7 @@ void SiteAccess::add_options(CLI::App& command) {
   // As a default and not through the parser's own way for variables, which lets them win over what was typed.
   if (const char* set = std::getenv("AFLOAT_SITE"); set && *set) site = set;
   command.add_option("--site", site, "Address of the site, or of one node; without it: AFLOAT_SITE")->capture_default_str();
+  add_ca_option(command, ca_file);
   add_credential_options(command, credentials);
 }
 
@@ -40,7 +41,9 @@ Result<SiteRest> SiteRest::open(const SiteAccess& access) {
   if (!sign_in) return std::unexpected(sign_in.error());
   if (access.site.empty())
     return fail(ErrorKind::invalid_argument, "No site: set AFLOAT_SITE, or give --site http://HOST:PORT.");
-  return SiteRest(access.site, *std::move(sign_in));
+  SiteRest rest(access.site, *std::move(sign_in));
+  rest.client_->trust(access.ca_file);
+  return rest;
 }
 
 Result<http::Response> SiteRest::send(const std::string& method, const std::string& path, std::string body,

@@ -14,6 +14,7 @@ namespace afloat::cli {
 struct SiteAccess {
   std::string site = "http://127.0.0.1:8090";
   CredentialOptions credentials{.user = "admin", .password_file = {}};
+  std::string ca_file;  ///< --ca or AFLOAT_CA; "" = the system's authorities
   void add_options(CLI::App& command);
   /// One REST call with SiteRest's rules, for commands that make only a few.
   Result<std::string> call(const std::string& method, const std::string& path, const std::string& body = {}) const;

@@ -84,7 +84,8 @@ int node_call(const SiteAccess& access, const std::string& verb, const std::stri
       const auto& m = value.as_object();
       if (string_or(m, "name") != name) continue;
       found = true;
-      node.site = fmt::format("http://{}:{}", string_or(m, "address"), int_or(m, "port"));
+      // An older site does not tell it, and has no HTTPS.
+      node.site = string_or(m, "url", fmt::format("http://{}:{}", string_or(m, "address"), int_or(m, "port")));
     }
   if (!found) return say_error(Error(ErrorKind::not_found, fmt::format("No member of the cluster is called {}; `afloat nodes list` shows them.", name)));
   if (verb == "remove") {

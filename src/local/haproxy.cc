@@ -75,7 +75,8 @@ backend {}
 )",
                                  socket, options.folder + "/maintenance.http", options.address, options.port, options.backend, options.backend);
   for (const auto& server : options.servers)
-    text += fmt::format("  server {} {}:{}\n", server.name, server.address, server.port);
+    text += fmt::format("  server {} {}:{}{}\n", server.name, server.address, server.port,
+                        options.ca_file.empty() ? "" : " ssl verify required ca-file " + options.ca_file);
   return text;
 }
 
@@ -88,6 +89,13 @@ Result<Haproxy> Haproxy::start(Options options) {
   if (auto given = give_to(options.folder, user); !given) return std::unexpected(given.error());
   if (auto page = write_file(options.folder + "/maintenance.http", std::string(maintenance_page), 0644); !page)
     return std::unexpected(page.error());
+  if (!options.ca_file.empty()) {
+    // A copy: HAProxy runs as another user, who may not read where the file lies.
+    auto authorities = read_file(options.ca_file);
+    if (!authorities) return std::unexpected(authorities.error());
+    options.ca_file = options.folder + "/nodes-ca.pem";
+    if (auto done = write_file(options.ca_file, *authorities, 0644); !done) return std::unexpected(done.error());
+  }
   const auto file = options.folder + "/haproxy.cfg";
   if (auto done = write_file(file, configuration(options, balancer.socket()), 0644); !done)
     return std::unexpected(done.error());

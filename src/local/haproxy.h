@@ -21,6 +21,7 @@ class Haproxy {
     int port = 0;
     std::string backend = "wiki";
     std::vector<Server> servers = {};
+    std::string ca_file = {};  ///< nodes serve HTTPS, with certificates that these authorities signed; "" = HTTP
   };
   Haproxy() = default;
   /// Errors: failed_precondition with HAProxy's own words when it does not take the configuration.

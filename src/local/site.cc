@@ -69,6 +69,7 @@ Result<std::unique_ptr<Site>> Site::create(SiteOptions options) {
     node.name = fmt::format("node{}", i);
     node.host = site->options_.host_per_node ? fmt::format("host{}", i) : "host1";
     node.port = site->balancer_port_ + i;
+    node.tls = site->options_.tls.has_value();
     node.data = site->host_data(node.host) + "/nodes/" + node.name;
     site->nodes_.push_back(node);
   }
@@ -98,6 +99,10 @@ Result<std::unique_ptr<Site>> Site::create(SiteOptions options) {
 
   site->say("starting HAProxy");
   Haproxy::Options balancer{.folder = site->dir_ + "/haproxy", .port = site->balancer_port_};
+  if (const auto& tls = site->options_.tls) {
+    balancer.ca_file = tls->ca;
+    site->client_.trust(tls->ca);
+  }
   for (const auto& node : site->nodes_) balancer.servers.push_back({.name = node.name, .port = node.port});
   auto haproxy = Haproxy::start(std::move(balancer));
   if (!haproxy) return std::unexpected(haproxy.error());
@@ -143,22 +148,32 @@ std::string Site::site_toml(const std::vector<SiteNode>& nodes) const {
     auto& list = keys["trusted_keys"];
     list = list.empty() ? fmt::format("[{}]", quoted(key)) : fmt::format("{}, {}]", list.substr(0, list.size() - 1), quoted(key));
   }
+  if (options_.tls) keys["tls_ca"] = quoted(options_.tls->ca);
   for (const auto& [key, value] : options_.settings) keys[key] = value;
   for (const auto& [key, value] : keys) text += fmt::format("{} = {}\n", key, value);
-  for (const auto& host : hosts())
+  const auto pair = options_.tls ? fmt::format("tls_certificate = {}\ntls_key = {}\n", quoted(options_.tls->certificate),
+                                               quoted(options_.tls->key))
+                                 : std::string();
+  int further_port = spare_port(10);
+  for (const auto& host : hosts()) {
     text += fmt::format("\n[[host]]\nname = {}\nsocket = {}\ndata = {}\n", quoted(host),
                         quoted(host_data(host) + "/agent.sock"), quoted(host_data(host)));
+    if (options_.tls && std::ranges::find(options_.tls->agents, host) != options_.tls->agents.end())
+      text += fmt::format("listen = \"127.0.0.1:{}\"\ntoken_file = {}\n{}", further_port++, quoted(options_.tls->token_file), pair);
+  }
   for (const auto& node : nodes)
-    text += fmt::format("\n[[node]]\nname = {}\nhost = {}\naddress = \"127.0.0.1\"\nport = {}\ndata = {}\n",
-                        quoted(node.name), quoted(node.host), node.port, quoted(node.data + "/data"));
+    text += fmt::format("\n[[node]]\nname = {}\nhost = {}\naddress = \"127.0.0.1\"\nport = {}\ndata = {}\n{}",
+                        quoted(node.name), quoted(node.host), node.port, quoted(node.data + "/data"), node.tls ? pair : "");
   return text;
 }
 
 std::map<std::string, std::string> Site::credentials() const {
-  return {{"AFLOAT_USER", "admin"},
-          {"AFLOAT_PASSWORD", options_.admin_password},
-          {"AFLOAT_SITE", url()},
-          {"AFLOAT_CONFIG", config()}};
+  std::map<std::string, std::string> all = {{"AFLOAT_USER", "admin"},
+                                            {"AFLOAT_PASSWORD", options_.admin_password},
+                                            {"AFLOAT_SITE", url()},
+                                            {"AFLOAT_CONFIG", config()}};
+  if (options_.tls) all["AFLOAT_CA"] = options_.tls->ca;
+  return all;
 }
 
 Result<void> Site::start_agents() {

@@ -14,6 +14,14 @@
 
 namespace afloat::local {
 
+/// Certificates that were made for 127.0.0.1, and who speaks TLS with them.
+struct SiteTls {
+  std::string ca, certificate, key;  ///< PEM files
+  std::string token_file;            ///< for `agents`
+  /// Hosts whose agents the conductor reaches by HTTPS; they have their unix socket, too.
+  std::vector<std::string> agents = {};
+};
+
 struct SiteOptions {
   std::string dir;        ///< "" = a TempDir
   std::string catalogue;  ///< folder of release bundles
@@ -28,6 +36,7 @@ struct SiteOptions {
   std::map<std::string, std::string> env;       ///< for agents, and so for nodes
   std::vector<std::string> trusted_keys;        ///< public keys of those who may sign releases
   std::map<std::string, std::string> settings;  ///< further top-level keys of site.toml, as TOML values
+  std::optional<SiteTls> tls = {};  ///< the nodes serve HTTPS, and HAProxy verifies them
   /// An existing PostgreSQL and a database in it instead of one of the site's own: connection string.
   std::string database;
   std::function<void(const std::string&)> say;  ///< what is being done; may be empty
@@ -38,7 +47,8 @@ struct SiteNode {
   std::string host;
   int port = 0;
   std::string data;  ///< <host data>/nodes/<name>
-  std::string url() const { return "http://127.0.0.1:" + std::to_string(port); }
+  bool tls = false;
+  std::string url() const { return (tls ? "https://127.0.0.1:" : "http://127.0.0.1:") + std::to_string(port); }
 };
 
 /// A whole site on this machine: PostgreSQL, HAProxy, agents, nodes (run by the agents), and if asked a

@@ -91,12 +91,13 @@ class Reader {
       out.push_back(std::move(*read));
     }
   }
-  void require(std::string_view key, bool present) {
+  void require(std::string_view key, bool present, std::string_view because = {}) {
     if (present || error_) return;
     if (const auto* node = table_.get(key)) return wrong(key, *node, "there and not empty");
     error_ = Error(ErrorKind::invalid_argument,
-                   fmt::format("{}{}: the key '{}'{} is missing; add it.", file_,
-                               where_.empty() ? "" : fmt::format(" line {}", table_.source().begin.line), key, in()));
+                   fmt::format("{}{}: the key '{}'{} is missing; add it{}.", file_,
+                               where_.empty() ? "" : fmt::format(" line {}", table_.source().begin.line), key, in(),
+                               because.empty() ? "" : fmt::format(": {}", because)));
   }
   /// `taken` has the values seen so far with their lines; a second one is an error that names both.
   template <class Key>
@@ -145,6 +146,19 @@ class Reader {
 bool is_address(const std::string& text) {
   unsigned char bytes[16];
   return inet_pton(AF_INET, text.c_str(), bytes) == 1 || inet_pton(AF_INET6, text.c_str(), bytes) == 1;
+}
+
+/// "10.0.0.7:7443" or "[::1]:7443" in its parts; false for anything else.
+bool split_listen(const std::string& text, std::string& address, int& port) {
+  const auto colon = text.rfind(':');
+  if (colon == std::string::npos) return false;
+  address = text.substr(0, colon);
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
+  else if (address.find(':') != std::string::npos) return false;
+  const auto number = parse_int(text.substr(colon + 1));
+  if (!number || *number < 1 || *number > 65535) return false;
+  port = static_cast<int>(*number);
+  return is_address(address);
 }
 
 // Names stand in paths of the REST API, in folders and in the balancer's commands.
@@ -201,6 +215,7 @@ Result<SiteConfig> load_config(const std::string& path) {
   reader.keys("trusted_keys", site.trusted_keys);
   reader.text("haproxy_socket", site.haproxy_socket);
   reader.text("haproxy_backend", site.haproxy_backend);
+  reader.text("tls_ca", site.tls_ca);
   reader.choice("log_level", site.log_level, {"debug", "info", "warning", "error"});
   reader.number("max_body_bytes", site.max_body_bytes, 1024, 1'000'000'000);
   reader.number("header_timeout_ms", site.header_timeout_ms, 100, 600'000);
@@ -224,11 +239,28 @@ Result<SiteConfig> load_config(const std::string& path) {
     part.text("name", host.name);
     part.text("socket", host.socket);
     part.text("data", host.data);
+    part.text("listen", host.listen);
+    part.text("url", host.url);
+    part.text("tls_certificate", host.tls_certificate);
+    part.text("tls_key", host.tls_key);
+    part.text("token_file", host.token_file);
     part.require("name", !host.name.empty());
-    part.require("socket", !host.socket.empty());
+    if (host.listen.empty()) part.require("socket", !host.socket.empty());
     part.require("data", !host.data.empty());
     part.check("name", is_name(host.name), name_rule);
     part.unique("name", host.name, host_names, "each host needs a name of its own");
+    // Who reaches the agent commands the host: never without encryption, never without a token.
+    if (!host.listen.empty()) {
+      part.check("listen", split_listen(host.listen, host.listen_address, host.listen_port), "an IP address and a port, as \"10.0.0.7:7443\"");
+      for (const auto& [key, value] : {std::pair("tls_certificate", &host.tls_certificate), std::pair("tls_key", &host.tls_key),
+                                       std::pair("token_file", &host.token_file)})
+        part.require(key, !value->empty(), "an agent listens on TCP only with TLS and a token (docs/tls.md)");
+      const bool anywhere = host.listen_address == "0.0.0.0" || host.listen_address == "::";
+      if (anywhere) part.require("url", !host.url.empty(), "`listen` is no address that the conductor could use");
+      if (host.url.empty()) host.url = "https://" + host.listen;
+    }
+    part.check("url", host.url.empty() || host.url.starts_with("https://"), "an address that begins with https://");
+    while (host.url.ends_with('/')) host.url.pop_back();
     if (auto done = part.finish(site.unknown_keys); !done) return std::unexpected(done.error());
     site.hosts.push_back(std::move(host));
   }
@@ -243,7 +275,11 @@ Result<SiteConfig> load_config(const std::string& path) {
     part.number("threads", node.threads, 1, 64);
     part.require("name", !node.name.empty());
     part.require("port", node.port != 0);
+    part.text("tls_certificate", node.tls_certificate);
+    part.text("tls_key", node.tls_key);
     part.require("data", !node.data.empty());
+    if (node.tls()) part.require("tls_key", !node.tls_key.empty(), "a certificate is of use only with its key");
+    if (!node.tls_key.empty()) part.require("tls_certificate", node.tls(), "a key is of use only with its certificate");
     part.check("name", is_name(node.name), name_rule);
     part.check("address", is_address(node.address), "an IP address");
     part.unique("name", node.name, node_names, "two nodes can't share a name");
@@ -261,6 +297,11 @@ Result<SiteConfig> load_config(const std::string& path) {
     site.nodes.push_back(std::move(node));
   }
   return site;
+}
+
+std::string NodeConfig::url() const {
+  const bool v6 = address.find(':') != std::string::npos;
+  return fmt::format("{}://{}{}{}:{}", tls() ? "https" : "http", v6 ? "[" : "", address, v6 ? "]" : "", port);
 }
 
 Result<NodeConfig> node_config(const SiteConfig& site, std::string_view name) {

@@ -20,10 +20,21 @@ struct NodeConfig {
   int port = 0;
   std::string data;       ///< folder of its own: node id, pid file
   int threads = 1;        ///< io_contexts
+  std::string tls_certificate;  ///< PEM: its chain, own certificate first; with it the node serves HTTPS alone
+  std::string tls_key;          ///< PEM, without a passphrase
+  bool tls() const { return !tls_certificate.empty(); }
+  std::string url() const;      ///< "http://127.0.0.1:8101"
 };
 struct HostConfig {
   std::string name;
-  std::string socket;     ///< unix socket of the agent
+  std::string socket;     ///< unix socket of the agent; may be absent where `listen` is there
+  std::string listen;     ///< "10.0.0.7:7443": the agent also serves HTTPS there; needs the four below
+  std::string url;        ///< where the conductor finds it; "https://" + listen where not given
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string token_file;  ///< bearer tokens, on the agent's host and on the conductor's (http::read_tokens)
+  std::string listen_address;  ///< listen's two parts
+  int listen_port = 0;
   std::string data;       ///< release store, node links, journal
 };
 struct SiteConfig {
@@ -37,6 +48,7 @@ struct SiteConfig {
   std::vector<minisign::PublicKey> trusted_keys;  ///< with at least one, bundles must be signed by one of them
   std::string haproxy_socket;    ///< runtime API; "" = none
   std::string haproxy_backend = "wiki";
+  std::string tls_ca;            ///< PEM: authorities that sign the certificates of nodes and agents; "" = the system's
   std::string log_level = "info";
   std::int64_t max_body_bytes = 64 * 1024 * 1024;
   int header_timeout_ms = 10'000;

@@ -15,6 +15,7 @@
 
 #include "adapters/files/blob_store.h"
 #include "adapters/http/server.h"
+#include "adapters/http/tls_watch.h"
 #include "base/hash.h"
 #include "cluster/admission.h"
 #include "server/finalizer.h"
@@ -50,8 +51,8 @@ std::int64_t boottime_ms() {
 
 class Node final : public NodeControl {
  public:
-  Node(const SiteConfig& site, const NodeConfig& config, NodeOptions options, std::string id)
-      : site_(site), config_(config), options_(std::move(options)), blobs_(files::make_blob_store(site.shared_home, pool_)),
+  Node(const SiteConfig& site, const NodeConfig& config, NodeOptions options, std::string id, std::shared_ptr<http::TlsIdentity> tls)
+      : site_(site), config_(config), options_(std::move(options)), tls_(std::move(tls)), blobs_(files::make_blob_store(site.shared_home, pool_)),
         timer_(io_.get_executor()), wake_(io_.get_executor()) {
     info_.id = std::move(id);
     info_.name = config.name;
@@ -132,6 +133,10 @@ class Node final : public NodeControl {
     signals.async_wait([this](boost::system::error_code error, int) {
       if (!error) on_stop_signal();
     });
+    http::watch_certificate(io_, pool_, tls_, [](http::Notice notice, std::string message) {
+      log(notice == http::Notice::info ? Level::info : notice == http::Notice::warning ? Level::warning : Level::error, "tls",
+          {{"message", std::move(message)}});
+    });
     auto started = co_await start();
     if (!started) {
       log(Level::error, "start_failed", {{"message", started.error().message()}});
@@ -182,7 +187,7 @@ class Node final : public NodeControl {
       shards_.push_back(std::move(*shard));
     }
     for (auto& shard : shards_) {
-      if (auto listening = shard->listen(config_.address, config_.port); !listening) co_return listening;
+      if (auto listening = shard->listen(config_.address, config_.port, tls_); !listening) co_return listening;
       shard->start();
     }
     for (auto& shard : shards_) {
@@ -480,6 +485,7 @@ class Node final : public NodeControl {
   asio::io_context io_{1};
   asio::thread_pool pool_{3};
   asio::thread_pool hashing_{1};
+  std::shared_ptr<http::TlsIdentity> tls_;  ///< null: HTTP
   std::unique_ptr<BlobStore> blobs_;
   AsioTimer timer_;
   Event wake_;
@@ -540,12 +546,17 @@ int run_node(const SiteConfig& site, const NodeConfig& config, NodeOptions optio
     log(Level::error, "start_failed", {{"message", identity.error().message()}});
     return exit_error;
   }
+  auto certificate = load_certificate(config);
+  if (!certificate) {
+    log(Level::error, "start_failed", {{"message", certificate.error().message()}});
+    return exit_error;
+  }
   if (auto free = await_port(config); !free) {
     log(Level::error, "start_failed", {{"message", free.error().message()}});
     return exit_error;
   }
   use_all_file_handles();
-  Node node(site, config, std::move(options), identity->id());
+  Node node(site, config, std::move(options), identity->id(), std::move(*certificate));
   return node.run();
 }
 

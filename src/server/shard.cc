@@ -79,7 +79,9 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   return shard;
 }
 
-Result<void> Shard::listen(const std::string& address, int port) { return server_->listen_tcp(address, port); }
+Result<void> Shard::listen(const std::string& address, int port, std::shared_ptr<http::TlsIdentity> tls) {
+  return server_->listen_tcp(address, port, std::move(tls));
+}
 
 void Shard::start() {
   thread_ = std::thread([this] { io_.run(); });

@@ -44,7 +44,7 @@ class Shard {
  public:
   static Result<std::unique_ptr<Shard>> make(NodeParts parts);
   ~Shard();
-  Result<void> listen(const std::string& address, int port);
+  Result<void> listen(const std::string& address, int port, std::shared_ptr<http::TlsIdentity> tls);
   void start();                 ///< runs the thread
   void stop_and_join();
   /// Runs `work` on the shard's thread soon.

@@ -67,6 +67,11 @@ Result<void> check_folders(const SiteConfig& site, const NodeConfig& node) {
   return try_to_write("shared_home", site.shared_home);
 }
 
+Result<std::shared_ptr<http::TlsIdentity>> load_certificate(const NodeConfig& node) {
+  if (!node.tls()) return std::shared_ptr<http::TlsIdentity>();
+  return http::TlsIdentity::load({node.tls_certificate, node.tls_key});
+}
+
 Result<void> check_web(const std::string& web) {
   std::error_code error;
   if (!web.empty() && std::filesystem::is_directory(web + "/templates", error)) return {};

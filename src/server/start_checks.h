@@ -1,6 +1,8 @@
 #pragma once
+#include <memory>
 #include <string>
 
+#include "adapters/http/tls.h"
 #include "ports/database.h"
 #include "server/config.h"
 
@@ -11,6 +13,9 @@ namespace afloat::server {
 /// Both folders can be written, by trying it: rights, read-only mounts and full disks look alike from afar.
 /// Blocking; done before any coroutine runs. Errors: failed_precondition naming folder and cause.
 Result<void> check_folders(const SiteConfig& site, const NodeConfig& node);
+
+/// The certificate that the node serves HTTPS with; null for a node without. Blocking. Errors: as TlsIdentity::load.
+Result<std::shared_ptr<http::TlsIdentity>> load_certificate(const NodeConfig& node);
 
 /// The web files that this program was built with lie in `web`. Errors: not_found.
 Result<void> check_web(const std::string& web);

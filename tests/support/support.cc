@@ -104,6 +104,8 @@ http::Client& HttpClient::client() {
   return shared;
 }
 
+void HttpClient::trust(const std::string& ca) { client().trust(ca); }
+
 http::Response HttpClient::send(const std::string& method, const std::string& path, const std::string& body,
                                 std::map<std::string, std::string> headers) {
   http::ClientRequest request;
@@ -161,11 +163,13 @@ SiteFixture::SiteFixture(SiteSetup setup) {
   if (!bundles().key.empty()) options.trusted_keys = {bundles().key};
   options.settings = setup.settings;
   options.env = setup.env;
+  options.tls = setup.tls;
   if (!setup.own_postgres) {
     database_ = std::make_unique<Database>();
     options.database = database_->connection();
     if (setup.database_through) options.database = setup.database_through(options.database);
   }
+  if (setup.tls) HttpClient::trust(setup.tls->ca);
   site_ = or_throw(local::Site::create(std::move(options)));
   if (setup.start) or_throw(site_->start_nodes(setup.version.empty() ? bundles().from : setup.version));
 }

@@ -56,6 +56,8 @@ class HttpClient {
   /// GET that must answer 200 with a JSON object; an empty one (and a failed test) otherwise.
   boost::json::object get_json(const std::string& path);
   std::chrono::milliseconds timeout{10'000};
+  /// For https, of all of them.
+  static void trust(const std::string& ca);
 
  private:
   std::string base_, user_, password_;
@@ -81,6 +83,7 @@ struct SiteSetup {
   bool start = true;    ///< start the nodes
   std::map<std::string, std::string> settings = {};
   std::map<std::string, std::string> env = {};
+  std::optional<local::SiteTls> tls = {};
   /// Gets the database's connection string and gives the one that the site uses: for what stands in between.
   std::function<std::string(const std::string& connection)> database_through = {};
 };

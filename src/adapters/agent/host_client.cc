@@ -119,14 +119,17 @@ class AgentHosts final : public NodeHost {
   Task<json::object> call(std::string host, std::string method, std::string verb, std::string body, Deadline deadline) {
     http::ClientRequest request;
     for (const auto& agent : agents_) {
-      if (agent.host == host) request.unix_socket = agent.socket;
+      if (agent.host != host) continue;
+      request.url = agent.url.empty() ? "http://agent" : agent.url;
+      if (agent.url.empty()) request.unix_socket = agent.socket;
+      else request.token_file = agent.token_file;
     }
-    if (request.unix_socket.empty()) {
+    if (request.url.empty()) {
       co_return fail(ErrorKind::not_found,
                      fmt::format("The site's config has no host '{}'; it has: {}.", host, join(hosts(), ", ")));
     }
     request.method = std::move(method);
-    request.url = "http://agent/agent/1/" + verb;
+    request.url += "/agent/1/" + verb;
     request.body = std::move(body);
     if (!request.body.empty()) request.headers.set("Content-Type", "application/json");
     auto response = co_await client_.send(std::move(request), deadline);

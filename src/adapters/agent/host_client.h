@@ -11,6 +11,8 @@ namespace afloat::agent {
 struct AgentAddress {
   std::string host;    ///< name in the site's config
   std::string socket;  ///< unix socket of its agent
+  std::string url = {};         ///< "https://host1:7443" is used instead of the socket; `client` must trust it
+  std::string token_file = {};  ///< for url: see http::ClientRequest
 };
 
 /// NodeHost over the agents' API (POST /agent/1/...). `client` outlives the result.

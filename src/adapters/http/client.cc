@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "adapters/asio/runtime.h"
+#include "adapters/http/token.h"
 #include "base/text.h"
 
 namespace afloat::http {
@@ -42,7 +43,8 @@ std::size_t on_header(char* data, std::size_t size, std::size_t count, void* use
   return size * count;
 }
 
-Error transfer_error(CURL* handle, CURLcode code, const char* detail, const ClientRequest& request, bool too_large) {
+Error transfer_error(CURL* handle, CURLcode code, const char* detail, const ClientRequest& request, const std::string& ca_file,
+                     bool too_large) {
   const std::string where =
       request.unix_socket.empty() ? request.url : fmt::format("{} (socket {})", request.url, request.unix_socket);
   const std::string_view why = *detail ? std::string_view(detail) : std::string_view(curl_easy_strerror(code));
@@ -60,6 +62,16 @@ Error transfer_error(CURL* handle, CURLcode code, const char* detail, const Clie
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
       return Error(ErrorKind::unavailable, fmt::format("No connection to {}: {}.", where, why));
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return Error(ErrorKind::unavailable,
+                   fmt::format("No connection to {}: its certificate is not trusted: {}. It must name this host, be valid now, and "
+                               "come from {}.", where, why,
+                               ca_file.empty() ? "an authority that this system trusts (or name its own authority's file)"
+                                               : "an authority in " + ca_file));
+    case CURLE_SSL_CACERT_BADFILE:
+      return Error(ErrorKind::failed_precondition,
+                   fmt::format("The file of trusted authorities {} can't be used ({}): it must have certificates in PEM form, and "
+                               "this user must be able to read it.", ca_file, why));
     default:
       break;
   }
@@ -75,6 +87,7 @@ Error transfer_error(CURL* handle, CURLcode code, const char* detail, const Clie
 struct Client::Handles {
   std::mutex mutex;
   std::vector<CURL*> idle;
+  std::string ca_file;
 
   ~Handles() {
     for (CURL* handle : idle) curl_easy_cleanup(handle);
@@ -108,6 +121,12 @@ Result<Response> Client::Handles::perform(const ClientRequest& request, std::chr
   if (timeout.count() <= 0) {
     return fail(ErrorKind::unavailable, fmt::format("No time left to send {} {}.", request.method, request.url));
   }
+  std::string token;
+  if (!request.token_file.empty()) {
+    auto tokens = read_tokens(request.token_file);
+    if (!tokens) return fail(ErrorKind::failed_precondition, tokens.error().message());
+    token = std::move(tokens->front());
+  }
   CURL* handle = take();
   if (!handle) return fail(ErrorKind::internal, "libcurl could not make a handle (out of memory).");
   Answer answer;
@@ -116,7 +135,14 @@ Result<Response> Client::Handles::perform(const ClientRequest& request, std::chr
   for (const auto& [name, value] : request.headers.all()) {
     headers = curl_slist_append(headers, fmt::format("{}: {}", name, value).c_str());
   }
+  if (!token.empty()) headers = curl_slist_append(headers, ("Authorization: Bearer " + token).c_str());
   curl_easy_setopt(handle, CURLOPT_URL, request.url.c_str());
+  curl_easy_setopt(handle, CURLOPT_SSLVERSION, static_cast<long>(CURL_SSLVERSION_TLSv1_2));
+  if (!ca_file.empty()) {
+    curl_easy_setopt(handle, CURLOPT_CAINFO, ca_file.c_str());
+    curl_easy_setopt(handle, CURLOPT_CAPATH, nullptr);  // the system's would count as well
+    curl_easy_setopt(handle, CURLOPT_CA_CACHE_TIMEOUT, 60L);  // a day by default, for which a new authority is unknown
+  }
   curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(handle, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(handle, CURLOPT_PROXY, "");
@@ -149,7 +175,7 @@ Result<Response> Client::Handles::perform(const ClientRequest& request, std::chr
   const CURLcode code = curl_easy_perform(handle);
   Result<Response> result = [&]() -> Result<Response> {
     if (code != CURLE_OK) {
-      return std::unexpected(transfer_error(handle, code, detail, request, answer.too_large));
+      return std::unexpected(transfer_error(handle, code, detail, request, ca_file, answer.too_large));
     }
     long status = 0;
     curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
@@ -182,6 +208,8 @@ Client::Client(boost::asio::thread_pool& pool) : pool_(pool), handles_(std::make
 Client::~Client() {
   if (own_pool_) own_pool_->join();
 }
+
+void Client::trust(std::string ca_file) { handles_->ca_file = std::move(ca_file); }
 
 Result<Response> Client::send_blocking(ClientRequest request, std::chrono::milliseconds timeout) {
   return handles_->perform(request, timeout);

@@ -6,9 +6,13 @@
 #include <string>
 
 #include "adapters/http/message.h"
+#include "adapters/http/progress.h"
 #include "adapters/http/router.h"
 
 namespace afloat::http {
+
+class TlsIdentity;
+struct ServerState;
 
 struct ServerLimits {
   std::size_t header_bytes = 16 * 1024;
@@ -16,7 +20,7 @@ struct ServerLimits {
   std::chrono::milliseconds header_timeout{10'000};  ///< from the first byte of a request
   std::chrono::milliseconds idle_timeout{75'000};    ///< keep-alive; must be above the balancer's
   std::chrono::milliseconds request_timeout{8'000};  ///< Request::deadline; body transfer not counted
-  std::chrono::milliseconds body_timeout{60'000};
+  BodyPace body_pace;                                ///< of requests and of answers; no limit to their total time
   /// Told at most every ten seconds while connections can't be accepted, as when no file handle is left.
   std::function<void(std::string message)> on_accept_error;
 };
@@ -26,7 +30,7 @@ struct ServerLimits {
 /// Errors: failed_precondition (taken), invalid_argument (no IP address).
 Result<void> check_port_free(const std::string& address, int port);
 
-/// An HTTP/1.1 server on one io_context (one per thread, SO_REUSEPORT). TCP or unix socket.
+/// An HTTP/1.1 server on one io_context (one per thread, SO_REUSEPORT). TCP, with or without TLS, or unix socket.
 ///
 /// Drain: `set_closing(true)` makes every response carry Connection: close and tells streams to end;
 /// connections are still accepted until `stop_accepting()`.
@@ -35,7 +39,8 @@ class Server {
  public:
   Server(boost::asio::io_context& context, ServerLimits limits, Handler handler);
   ~Server();
-  Result<void> listen_tcp(const std::string& address, int port);
+  /// With `tls`: HTTPS, TLS 1.2 or newer, and nothing else on that port.
+  Result<void> listen_tcp(const std::string& address, int port, std::shared_ptr<TlsIdentity> tls = nullptr);
   Result<void> listen_unix(const std::string& path);  ///< mode 0600; replaces a stale socket file
   void stop_accepting();
   void set_closing(bool closing);
@@ -48,8 +53,9 @@ class Server {
   std::vector<std::string> in_flight_names() const;
 
  private:
-  struct State;
-  std::shared_ptr<State> state_;
+  struct Acceptors;
+  std::shared_ptr<ServerState> state_;
+  std::shared_ptr<Acceptors> acceptors_;
 };
 
 }  // namespace afloat::http

@@ -23,8 +23,14 @@ json::object drain_json(const DrainView& view) {
           {"tasksRunning", view.tasks_running}, {"overdue", std::move(overdue)}, {"drained", view.drained}};
 }
 
-json::object member_json(const Member& m) {
-  return {{"id", m.id}, {"name", m.name}, {"host", m.host}, {"address", m.address}, {"port", m.port},
+// `url` as this node's copy of the site's configuration has it: the roster does not know who speaks TLS.
+json::object member_json(const Member& m, const SiteConfig& site) {
+  const auto known = node_config(site, m.name);
+  NodeConfig plain;
+  plain.address = m.address;
+  plain.port = m.port;
+  return {{"url", known ? known->url() : plain.url()},
+          {"id", m.id}, {"name", m.name}, {"host", m.host}, {"address", m.address}, {"port", m.port},
           {"version", m.version}, {"build", m.build}, {"digest", m.digest}, {"state", shown_state(m)},
           {"leaseLive", m.lease_live}, {"tasksRunning", m.tasks_running}, {"activeUsers", m.active_users},
           {"load", m.load}, {"configHash", m.config_hash}, {"startedAt", m.started_at_ms}, {"activeAt", m.active_at_ms},
@@ -43,7 +49,7 @@ class ClusterResource {
     if (!snapshot) co_return http::error_response(snapshot.error());
     const auto view = derive_phase(*snapshot);
     json::array members, tasks;
-    for (const auto& m : snapshot->members) members.push_back(member_json(m));
+    for (const auto& m : snapshot->members) members.push_back(member_json(m, context_.config));
     for (const auto& t : snapshot->tasks)
       tasks.push_back(json::object{{"id", t.id}, {"version", t.version}, {"kind", t.kind_text}, {"state", t.state_text},
                                    {"done", t.done}, {"total", t.total}, {"attempts", t.attempts}, {"runner", t.runner},
@@ -121,7 +127,7 @@ class ClusterResource {
     auto snapshot = co_await cluster_.observe(request.deadline);
     if (!snapshot) co_return http::error_response(snapshot.error());
     json::array results;
-    for (const auto& m : snapshot->members) results.push_back(member_json(m));
+    for (const auto& m : snapshot->members) results.push_back(member_json(m, context_.config));
     co_return http::json_response(200, json::serialize(json::object{{"results", std::move(results)}}));
   }
 

@@ -1,0 +1,2 @@
+// The one compiled copy of Asio's TLS (as adapters/asio/impl.cc for the rest of it).
+#include <boost/asio/ssl/impl/src.hpp>
