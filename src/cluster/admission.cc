@@ -110,6 +110,7 @@ AdmissionDecision while_mode_on(const Snapshot& snapshot, const Candidate& candi
     case version::HopVerdict::rolling:
       break;
     case version::HopVerdict::downtime:
+    case version::HopVerdict::blocked:
       return refuse("needs_downtime", fmt::format("This node cannot join a running site: {}", advice.message));
     case version::HopVerdict::same:
     case version::HopVerdict::downgrade:

@@ -57,6 +57,17 @@ Result<Manifest> parse_manifest(std::string_view text) {
     if (!rolling->is_bool()) return refuse("The manifest's \"rolling\" must be true or false.");
     manifest.rolling = rolling->get_bool();
   }
+  const auto lts = optional_bool(*object, "lts");
+  if (!lts) return refuse("The manifest is broken: " + lts.error().message());
+  manifest.lts = lts->value_or(false);
+  const auto stops = optional_array(*object, "required_stops");
+  if (!stops) return refuse("The manifest is broken: " + stops.error().message());
+  if (*stops)
+    for (const auto& stop : **stops) {
+      if (!stop.is_string() || !parse_version(stop.get_string()))
+        return refuse("The manifest's \"required_stops\" must be a list of versions, as [\"1.2.0\"].");
+      manifest.required_stops.emplace_back(stop.get_string());
+    }
 
   if (manifest.product != "afloat")
     return refuse(fmt::format("The manifest is for \"{}\", not for afloat.", manifest.product));
@@ -94,6 +105,14 @@ std::string to_json(const Manifest& manifest) {
   std::string files;
   for (const auto& [path, digest] : manifest.files)
     files += fmt::format("{}\n    {}: {}", files.empty() ? "" : ",", quoted(path), quoted(digest));
+  // Fields of later releases are written only where they say something: manifests that have none stay as they were.
+  std::string later;
+  if (manifest.lts) later += "  \"lts\": true,\n";
+  if (!manifest.required_stops.empty()) {
+    std::string stops;
+    for (const auto& stop : manifest.required_stops) stops += (stops.empty() ? "" : ", ") + quoted(stop);
+    later += fmt::format("  \"required_stops\": [{}],\n", stops);
+  }
   return fmt::format(
       "{{\n"
       "  \"product\": {},\n"
@@ -104,13 +123,14 @@ std::string to_json(const Manifest& manifest) {
       "  \"archive_sha256\": {},\n"
       "  \"upgrade_from_min\": {},\n"
       "  \"rolling\": {},\n"
+      "{}"
       "  \"fault_profile\": {},\n"
       "  \"notes\": {},\n"
       "  \"files\": {{{}{}}}\n"
       "}}\n",
       quoted(manifest.product), quoted(manifest.version), manifest.build, quoted(manifest.architecture),
       quoted(manifest.archive), quoted(manifest.archive_sha256), quoted(manifest.upgrade_from_min), manifest.rolling,
-      quoted(manifest.fault_profile), quoted(manifest.notes), files, manifest.files.empty() ? "" : "\n  ");
+      later, quoted(manifest.fault_profile), quoted(manifest.notes), files, manifest.files.empty() ? "" : "\n  ");
 }
 
 }  // namespace afloat::version

@@ -19,6 +19,9 @@ struct Manifest {
   std::string archive_sha256;
   std::map<std::string, std::string> files;  ///< path in the archive -> sha256
   std::string upgrade_from_min;           ///< lowest version that can be upgraded from: "1.0.0"
+  /// Whoever comes from below one of these finalizes at it, or at a release above it, first: ["1.2.0", "1.4.0"].
+  std::vector<std::string> required_stops;
+  bool lts = false;                       ///< supported for long
   bool rolling = true;                    ///< false: this release needs downtime whatever the policy says
   std::string fault_profile = "none";
   std::string notes;                      ///< Markdown

@@ -67,6 +67,9 @@ constexpr auto broken_cases = std::to_array<BrokenCase>({
     {"archive elsewhere", "afloat-1.1.0.tar.zst", "../afloat.tar.zst", "not the name of a file"},
     {"archive digest cut", "\"archive_sha256\": \"a", "\"archive_sha256\": \"", "archive_sha256"},
     {"rolling is text", "\"rolling\": true", "\"rolling\": \"false\"", "true or false"},
+    {"a required stop that is no version", "  \"fault_profile\"",
+     "  \"required_stops\": [\"one\"],\n  \"fault_profile\"", "list of versions"},
+    {"lts is text", "  \"fault_profile\"", "  \"lts\": \"yes\",\n  \"fault_profile\"", "\"lts\""},
     {"path that climbs out", "bin/afloat", "bin/../../etc/passwd", "leaves the release's folder"},
     {"absolute path", "bin/afloat", "/bin/afloat", "leaves the release's folder"},
     {"file digest in capitals", "bbbb", "BBBB", "digest of \"bin/afloat\""},
@@ -86,6 +89,19 @@ TEST(Manifest, BrokenOnesAreRefusedWithTheReason) {
     EXPECT_NE(manifest.error().message().find(says), std::string::npos) << manifest.error().message();
     EXPECT_NE(manifest.error().message().find("Do not install"), std::string::npos);
   }
+}
+
+TEST(Manifest, FieldsOfLaterReleasesAreWrittenOnlyWhereTheySaySomething) {
+  auto manifest = sample();
+  EXPECT_EQ(to_json(manifest).find("lts"), std::string::npos);
+  EXPECT_EQ(to_json(manifest).find("required_stops"), std::string::npos);
+  manifest.lts = true;
+  manifest.required_stops = {"1.2.0", "1.4.0"};
+  const auto read = parse_manifest(to_json(manifest));
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_TRUE(read->lts);
+  EXPECT_EQ(read->required_stops, manifest.required_stops);
+  EXPECT_EQ(to_json(*read), to_json(manifest));
 }
 
 }  // namespace

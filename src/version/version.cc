@@ -123,6 +123,42 @@ ReleaseKind release_kind(const Version& from, const Version& to) {
   return ReleaseKind::same;
 }
 
+Result<Version> parse_typed_version(std::string_view text) {
+  auto typed = trim(text);
+  if (typed.starts_with('v') || typed.starts_with('V')) typed.remove_prefix(1);
+  const auto dash = typed.find('-');
+  auto numbers = split(typed.substr(0, dash), '.');
+  if (numbers.size() == 3 && (numbers[2] == "x" || numbers[2] == "X")) numbers.pop_back();
+  if (numbers.size() != 2) return parse_version(typed);
+  const auto whole = join(numbers, ".") + ".0" + std::string(dash == typed.npos ? "" : typed.substr(dash));
+  auto version = parse_version(whole);
+  // Its message must name what was typed, not what was made of it.
+  if (!version)
+    return fail(version.error().kind(), replace_all(version.error().message(), "\"" + whole + "\"",
+                                                    fmt::format("\"{}\"", text.substr(0, 100))));
+  return version;
+}
+
+ReleaseKind kind_of(const Version& version) {
+  return version.patch > 0 ? ReleaseKind::bugfix : version.minor > 0 ? ReleaseKind::feature : ReleaseKind::platform;
+}
+
+std::string_view to_string(ReleaseKind kind) {
+  switch (kind) {
+    case ReleaseKind::same:
+      return "same";
+    case ReleaseKind::bugfix:
+      return "bugfix";
+    case ReleaseKind::feature:
+      return "feature";
+    case ReleaseKind::platform:
+      return "platform";
+    case ReleaseKind::downgrade:
+      break;
+  }
+  return "downgrade";
+}
+
 const Version& this_version() {
   static const Version version = [] {
     auto parsed = parse_version(stamp().version);

@@ -21,6 +21,9 @@ struct Version {
 
 /// Errors: invalid_argument that says what a version looks like. minor and patch at most 999.
 Result<Version> parse_version(std::string_view text);
+/// As people type it: spaces around it and a leading v are taken off, and 7.14 or 7.14.x stand for 7.14.0 (bugfix
+/// releases hardly matter for what may roll). Errors: as parse_version, with what was typed.
+Result<Version> parse_typed_version(std::string_view text);
 std::string to_string(const Version& version);
 
 /// Builds are integers in the order of versions: (major*1000000 + minor*1000 + patch)*10 + 9 for a
@@ -33,6 +36,10 @@ std::string describe_build(int build);
 enum class ReleaseKind { same, bugfix, feature, platform, downgrade };
 /// What going from `from` to `to` is; pre-releases count as their release.
 ReleaseKind release_kind(const Version& from, const Version& to);
+
+/// What a release is by its own number: x.0.0 platform, x.y.0 feature, else bugfix.
+ReleaseKind kind_of(const Version& version);
+std::string_view to_string(ReleaseKind kind);
 
 /// What this binary is: chosen at link (version_stamp.cc is generated for each build), never by a compiler flag.
 struct Stamp {

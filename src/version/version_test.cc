@@ -105,5 +105,40 @@ TEST(Version, TheStampIsChosenAtLink) {
   EXPECT_EQ(stamp().fault_profile, "none");
 }
 
+struct TypedCase {
+  std::string_view typed, version;  ///< "" for one that can't be read
+};
+constexpr auto typed_cases = std::to_array<TypedCase>({
+    {"7.14", "7.14.0"},       {"7.14.2", "7.14.2"},       {"v7.14.2", "7.14.2"}, {"V7.14", "7.14.0"},
+    {"  7.14.2\t", "7.14.2"}, {"7.14.x", "7.14.0"},       {" v1.2-rc.1 ", "1.2.0-rc.1"},
+    {"1.2.0-dev", "1.2.0-dev"}, {"", ""},                  {"   ", ""},           {"v", ""},
+    {"7", ""},                {"7.", ""},                 {"7.14.2.1", ""},      {"seven", ""},
+    {"7. 14", ""},            {"-7.14", ""},              {"7.x", ""},           {"7.14.2-", ""},
+    {"7.14.99999999999999999999", ""}, {"999999999999999999999999.1", ""},        {"7.1000", ""},
+    {"vv7.14", ""},           {"7.14 -> 7.15", ""},       {"7.014", ""},
+});
+
+TEST(Version, AsPeopleTypeIt) {
+  for (const auto& [typed, version] : typed_cases) {
+    SCOPED_TRACE(typed);
+    const auto parsed = parse_typed_version(typed);
+    ASSERT_EQ(parsed.has_value(), !version.empty());
+    if (parsed) {
+      EXPECT_EQ(to_string(*parsed), version);
+    } else {
+      EXPECT_EQ(parsed.error().kind(), ErrorKind::invalid_argument);
+      EXPECT_NE(parsed.error().message().find("A version looks like 1.2.3"), std::string::npos)
+          << parsed.error().message();
+    }
+  }
+  EXPECT_NE(parse_typed_version("7.1000").error().message().find("\"7.1000\""), std::string::npos);
+}
+
+TEST(Version, AReleaseIsNamedByItsOwnNumber) {
+  EXPECT_EQ(to_string(kind_of(parse_version("2.0.0").value())), "platform");
+  EXPECT_EQ(to_string(kind_of(parse_version("2.1.0").value())), "feature");
+  EXPECT_EQ(to_string(kind_of(parse_version("2.1.3").value())), "bugfix");
+}
+
 }  // namespace
 }  // namespace afloat::version
