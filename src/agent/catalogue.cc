@@ -191,6 +191,8 @@ Result<CatalogueEntry> pack_bundle(const PackRequest& request) {
   auto version = version::parse_version(request.version);
   if (!version) return std::unexpected(version.error());
   if (auto from = version::parse_version(request.upgrade_from_min); !from) return std::unexpected(from.error());
+  for (const auto& stop : request.required_stops)
+    if (auto parsed = version::parse_version(stop); !parsed) return std::unexpected(parsed.error());
   std::error_code error;
   if (!fs::is_directory(request.web, error)) {
     return fail(ErrorKind::not_found, fmt::format("--web {} is no folder.", request.web));
@@ -223,6 +225,9 @@ Result<CatalogueEntry> pack_bundle(const PackRequest& request) {
   manifest.archive = fmt::format("afloat-{}.tar.zst", request.version);
   manifest.upgrade_from_min = request.upgrade_from_min;
   manifest.fault_profile = request.fault_profile;
+  manifest.rolling = request.rolling;
+  manifest.lts = request.lts;
+  manifest.required_stops = request.required_stops;
   auto packed = files::pack_archive(request.out + "/" + manifest.archive, std::move(contents));
   if (!packed) return std::unexpected(packed.error());
   for (const auto& file : *packed) manifest.files[file.path] = file.sha256;

@@ -37,6 +37,8 @@ std::string machine_architecture();
 
 struct PackRequest {
   std::string version, binary, web, notes_file, out, upgrade_from_min = "1.0.0", fault_profile = "none";
+  bool rolling = true, lts = false;
+  std::vector<std::string> required_stops;
 };
 /// Writes out/manifest.json and out/afloat-V.tar.zst; the manifest last, so that a bundle with a manifest is whole.
 Result<CatalogueEntry> pack_bundle(const PackRequest& request);

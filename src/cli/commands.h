@@ -13,13 +13,15 @@ void add_status_commands(CLI::App& app, int& exit_code);    // status, nodes
 void add_upgrade_commands(CLI::App& app, int& exit_code);   // upgrade plan|run|status|report|cancel|resume and those below
 void add_conductor_command(CLI::App& app, int& exit_code);
 void add_agent_command(CLI::App& app, int& exit_code);
-void add_release_commands(CLI::App& app, int& exit_code);   // releases list|show|verify|pack
+void add_release_commands(CLI::App& app, int& exit_code);   // releases list|show|verify|pack|keygen|sign|index|fetch
 void add_import_command(CLI::App& app, int& exit_code);
 void add_load_command(CLI::App& app, int& exit_code);       // load, report
 void add_up_command(CLI::App& app, int& exit_code);
 void add_demo_command(CLI::App& app, int& exit_code);
 void add_simulate_command(CLI::App& app, int& exit_code);
 
+void add_path_commands(CLI::App& upgrade, int& exit_code);      // upgrade path|policy
+void add_notes_command(CLI::App& upgrade, int& exit_code);      // upgrade notes
 void add_expand_command(CLI::App& upgrade, int& exit_code);
 void add_finalize_commands(CLI::App& upgrade, int& exit_code);  // upgrade finalize|retry
 

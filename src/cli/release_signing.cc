@@ -30,14 +30,13 @@ int complain(const Error& error) {
 }
 
 /// "" without a file.
-Result<std::string> password_of(const SigningOptions& options) {
-  if (options.password_file.empty()) return std::string();
-  auto text = files::read_file(options.password_file);
+Result<std::string> password_of(const std::string& file) {
+  if (file.empty()) return std::string();
+  auto text = files::read_file(file);
   if (!text) return text;
   // One line, as minisign reads it from its standard input.
   while (text->ends_with('\n') || text->ends_with('\r')) text->pop_back();
-  if (text->empty())
-    return fail(ErrorKind::invalid_argument, fmt::format("The password file {} is empty.", options.password_file));
+  if (text->empty()) return fail(ErrorKind::invalid_argument, fmt::format("The password file {} is empty.", file));
   return text;
 }
 
@@ -56,11 +55,12 @@ Result<void> write_once(const std::string& path, std::string_view content, mode_
 }
 
 int keygen(const SigningOptions& options) {
-  const auto password = password_of(options);
+  const auto password = password_of(options.password_file);
   if (!password) return complain(password.error());
   std::error_code error;
   fs::create_directories(options.out, error);
-  if (error) return complain(Error(ErrorKind::internal, fmt::format("Can't make {}: {}", options.out, error.message())));
+  if (error)
+    return complain(Error(ErrorKind::internal, fmt::format("Can't make {}: {}", options.out, error.message())));
   const auto key = minisign::generate_key();
   const auto secret = minisign::secret_key_file(key, *password);
   if (!secret) return complain(secret.error());
@@ -78,11 +78,7 @@ int keygen(const SigningOptions& options) {
 }
 
 int sign(const SigningOptions& options) {
-  const auto password = password_of(options);
-  if (!password) return complain(password.error());
-  auto text = files::read_file(options.key);
-  if (!text) return complain(text.error());
-  auto key = minisign::read_secret_key(*text, *password, options.key);
+  auto key = secret_key_of(options.key, options.password_file);
   if (!key) return complain(key.error());
   auto entry = agent::sign_bundle(fs::path(options.bundle).lexically_normal().string(), *key);
   if (!entry) return complain(entry.error());
@@ -109,6 +105,24 @@ void add_signing_commands(CLI::App& releases, int& exit_code) {
       ->check(CLI::ExistingFile);
   command->add_option("--password-file", options->password_file, "File with the key's password");
   command->callback([options, &exit_code] { exit_code = sign(*options); });
+}
+
+std::string catalogue_of(const std::string& named, const std::string& config) {
+  if (!named.empty()) return named;
+  std::error_code error;
+  if (fs::exists(config, error)) {
+    auto site = server::load_config(config);
+    if (site && !site->catalogue.empty()) return site->catalogue;
+  }
+  return "catalogue";
+}
+
+Result<minisign::SecretKey> secret_key_of(const std::string& file, const std::string& password_file) {
+  const auto password = password_of(password_file);
+  if (!password) return std::unexpected(password.error());
+  auto text = files::read_file(file);
+  if (!text) return std::unexpected(text.error());
+  return minisign::read_secret_key(*text, *password, file);
 }
 
 Result<std::vector<minisign::PublicKey>> trusted_keys_of(const std::vector<std::string>& named,

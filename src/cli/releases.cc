@@ -1,16 +1,17 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
 
+#include "adapters/files/releases.h"
 #include "agent/catalogue.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/release_signing.h"
-#include "server/config.h"
 
 namespace afloat::cli {
 namespace {
@@ -25,17 +26,6 @@ struct ReleaseOptions {
   bool json = false;
 };
 
-/// --catalogue, else the config's, else ./catalogue.
-std::string catalogue_of(const ReleaseOptions& options) {
-  if (!options.catalogue.empty()) return options.catalogue;
-  std::error_code error;
-  if (std::filesystem::exists(options.config, error)) {
-    auto site = server::load_config(options.config);
-    if (site && !site->catalogue.empty()) return site->catalogue;
-  }
-  return "catalogue";
-}
-
 json::object fields_of(const agent::CatalogueEntry& entry) {
   if (entry.problem)
     return {{"version", entry.version}, {"folder", entry.folder}, {"problem", entry.problem->message()}};
@@ -45,6 +35,9 @@ json::object fields_of(const agent::CatalogueEntry& entry) {
           {"architecture", manifest.architecture},
           {"upgradeFromMin", manifest.upgrade_from_min},
           {"rolling", manifest.rolling},
+          {"lts", manifest.lts},
+          {"requiredStops", json::array(manifest.required_stops.begin(), manifest.required_stops.end())},
+          {"kind", std::string(version::to_string(version::kind_of(version::parse_version(entry.version).value())))},
           {"faultProfile", manifest.fault_profile},
           {"archive", manifest.archive},
           {"archiveBytes", entry.archive_bytes},
@@ -60,35 +53,95 @@ int complain(const Error& error) {
   return 1;
 }
 
+/// The first line of the notes that says something, short.
+std::string headline(std::string_view notes) {
+  constexpr std::size_t most = 60;
+  for (const auto& line : split(notes, '\n')) {
+    auto text = std::string(trim(line));
+    if (text.starts_with('#') || text.empty()) continue;
+    while (text.starts_with('*') || text.starts_with('-') || text.starts_with(' ')) text.erase(0, 1);
+    return text.size() <= most ? text : as_utf8(text.substr(0, most)) + "...";
+  }
+  return {};
+}
+
+std::string kind_of(const std::string& version) {
+  const auto parsed = version::parse_version(version);
+  return parsed ? std::string(version::to_string(version::kind_of(*parsed))) : "";
+}
+
+/// What the index that was fetched last offers and the catalogue has not.
+std::vector<version::IndexEntry> offered(const std::string& catalogue,
+                                         const std::vector<agent::CatalogueEntry>& entries) {
+  auto index = files::accepted_index(catalogue);
+  if (!index) return {};
+  std::erase_if(index->releases, [&](const version::IndexEntry& each) {
+    return std::ranges::find(entries, each.version, &agent::CatalogueEntry::version) != entries.end();
+  });
+  return std::move(index->releases);
+}
+
 int list(const ReleaseOptions& options) {
-  auto entries = agent::list_catalogue(catalogue_of(options));
+  const auto catalogue = catalogue_of(options.catalogue, options.config);
+  auto entries = agent::list_catalogue(catalogue);
   if (!entries) return complain(entries.error());
+  const auto others = offered(catalogue, *entries);
   if (options.json) {
     json::array all;
-    for (const auto& entry : *entries) all.push_back(fields_of(entry));
+    for (const auto& entry : *entries) {
+      auto fields = fields_of(entry);
+      fields["fetched"] = true;
+      all.push_back(std::move(fields));
+    }
+    for (const auto& entry : others)
+      all.push_back(json::object{{"version", entry.version},
+                                 {"build", entry.build},
+                                 {"upgradeFromMin", entry.upgrade_from_min},
+                                 {"rolling", entry.rolling},
+                                 {"lts", entry.lts},
+                                 {"kind", entry.kind},
+                                 {"date", entry.date},
+                                 {"digest", entry.digest},
+                                 {"notes", entry.notes},
+                                 {"fetched", false}});
     fmt::print("{}\n", json::serialize(json::object{{"releases", std::move(all)}}));
     return 0;
   }
-  if (entries->empty())
-    fmt::print("No releases in {}.\n", catalogue_of(options));
+  if (entries->empty() && others.empty())
+    fmt::print("No releases in {}.\n", catalogue);
   else
-    fmt::print("{:<14} {:>10} {:<10} {:>9} {:<13} {}\n", "VERSION", "BUILD", "FROM", "SIZE", "DIGEST", "NOTE");
+    fmt::print("{:<14} {:>10} {:<9} {:<10} {:>9} {:<13} {}\n", "VERSION", "BUILD", "KIND", "FROM", "SIZE", "DIGEST", "NOTE");
+  const auto line = [](const std::string& version, int build, const std::string& from, const std::string& size,
+                       const std::string& digest, std::vector<std::string> note, std::string_view notes) {
+    if (auto text = headline(notes); !text.empty()) note.push_back(std::move(text));
+    fmt::print("{:<14} {:>10} {:<9} {:<10} {:>9} {:<13} {}\n", version, build, kind_of(version), from, size,
+               digest.substr(0, 12), join(note, "; "));
+  };
   for (const auto& entry : *entries) {
     if (entry.problem) {
       fmt::print("{:<14} {}\n", entry.version, entry.problem->message());
       continue;
     }
     const auto& manifest = entry.manifest;
-    std::string note = manifest.rolling ? "" : "needs downtime";
-    if (manifest.fault_profile != "none") note = "test build: fault " + manifest.fault_profile;
-    fmt::print("{:<14} {:>10} {:<10} {:>9} {:<13} {}\n", entry.version, manifest.build, manifest.upgrade_from_min,
-               human_bytes(entry.archive_bytes), entry.digest.substr(0, 12), note);
+    std::vector<std::string> note;
+    if (manifest.fault_profile != "none") note.push_back("test build: fault " + manifest.fault_profile);
+    if (manifest.lts) note.emplace_back("LTS");
+    if (!manifest.rolling) note.emplace_back("needs downtime");
+    line(entry.version, manifest.build, manifest.upgrade_from_min, human_bytes(entry.archive_bytes), entry.digest,
+         std::move(note), manifest.notes);
   }
+  for (const auto& entry : others) {
+    std::vector<std::string> note{"not fetched"};
+    if (entry.lts) note.emplace_back("LTS");
+    if (!entry.rolling) note.emplace_back("needs downtime");
+    line(entry.version, entry.build, entry.upgrade_from_min, "-", entry.digest, std::move(note), entry.notes);
+  }
+  if (!others.empty()) fmt::print("Get what is not fetched with 'afloat releases fetch V --from ...'.\n");
   return 0;
 }
 
 int show(const ReleaseOptions& options) {
-  auto entry = agent::find_release(catalogue_of(options), options.version);
+  auto entry = agent::find_release(catalogue_of(options.catalogue, options.config), options.version);
   if (!entry) return complain(entry.error());
   if (options.json) {
     fmt::print("{}\n", json::serialize(fields_of(*entry)));
@@ -109,11 +162,11 @@ int show(const ReleaseOptions& options) {
 int verify(const ReleaseOptions& options) {
   std::vector<agent::CatalogueEntry> entries;
   if (options.version.empty()) {
-    auto all = agent::list_catalogue(catalogue_of(options));
+    auto all = agent::list_catalogue(catalogue_of(options.catalogue, options.config));
     if (!all) return complain(all.error());
     entries = std::move(*all);
   } else {
-    auto entry = agent::find_release(catalogue_of(options), options.version);
+    auto entry = agent::find_release(catalogue_of(options.catalogue, options.config), options.version);
     if (!entry) return complain(entry.error());
     entries.push_back(std::move(*entry));
   }
@@ -155,7 +208,7 @@ int pack(const agent::PackRequest& request) {
 }  // namespace
 
 void add_release_commands(CLI::App& app, int& exit_code) {
-  auto* group = app.add_subcommand("releases", "Release bundles: list, show, verify, pack, sign");
+  auto* group = app.add_subcommand("releases", "Release bundles: list, show, verify, fetch, pack, sign, index");
   group->require_subcommand(1);
   auto options = std::make_shared<ReleaseOptions>();
   const auto add = [&](const char* name, const char* help, int (*action)(const ReleaseOptions&)) {
@@ -166,7 +219,7 @@ void add_release_commands(CLI::App& app, int& exit_code) {
     command->callback([options, action, &exit_code] { exit_code = action(*options); });
     return command;
   };
-  add("list", "What the catalogue holds", list);
+  add("list", "What the catalogue holds, and what the index that was fetched last offers", list);
   add("show", "One release: what it upgrades from, its notes", show)
       ->add_option("version", options->version)
       ->required();
@@ -186,9 +239,14 @@ void add_release_commands(CLI::App& app, int& exit_code) {
   command->add_option("--out", request->out, "Folder to write: CATALOGUE/VERSION")->required();
   command->add_option("--upgrade-from-min", request->upgrade_from_min, "Oldest version it upgrades")
       ->capture_default_str();
+  command->add_flag("!--no-rolling", request->rolling, "This release needs downtime, whatever the policy says");
+  command->add_flag("--lts", request->lts, "It is supported for long");
+  command->add_option("--required-stop", request->required_stops,
+                      "Version at which, or above which, a site must be finalized before it takes this one");
   command->add_option("--fault-profile", request->fault_profile, "Of a test build")->capture_default_str();
   command->callback([request, &exit_code] { exit_code = pack(*request); });
   add_signing_commands(*group, exit_code);
+  add_index_commands(*group, exit_code);
 }
 
 }  // namespace afloat::cli
