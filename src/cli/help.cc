@@ -22,7 +22,6 @@ const std::map<std::string_view, std::string_view> examples = {
     {"nodes remove", "afloat nodes remove node2"},
     {"upgrade plan", "afloat upgrade plan --to 1.1.0"},
     {"upgrade run", "afloat upgrade run --to 1.1.0 --reason \"monthly update\" --at 02:00 --not-after 05:00"},
-    {"upgrade notes", "afloat upgrade notes --to 1.1.0 --acknowledge"},
     {"upgrade path", "afloat upgrade path --product confluence --from 7.14.2 --to 7.17.4"},
     {"upgrade policy", "afloat upgrade policy --product confluence"},
     {"upgrade status", "afloat upgrade status --watch"},

@@ -312,6 +312,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   pauser->add_option("--id", pause_options->id, "Number of the run");
   pauser->add_option("--config", pause_options->config, config_help)->envname("AFLOAT_CONFIG");
 
+  add_path_commands(*upgrade, exit_code);
   add_finalize_commands(*upgrade, exit_code);
   add_expand_command(*upgrade, exit_code);
 }
