@@ -12,6 +12,7 @@
 
 #include "adapters/agent/host_client.h"
 #include "adapters/asio/runtime.h"
+#include "adapters/files/releases.h"
 #include "adapters/haproxy/runtime_api.h"
 #include "adapters/http/client.h"
 #include "adapters/postgres/database.h"
@@ -27,6 +28,8 @@
 #include "store/cluster_store.h"
 #include "store/notices.h"
 #include "store/run_store.h"
+#include "version/index.h"
+#include "version/path.h"
 #include "version/version.h"
 
 namespace afloat::cli {
@@ -118,6 +121,10 @@ Result<void> run_conductor(const ConductorOptions& options) {
     const auto key = agent::signed_by(*entry, keys);
     (key ? seen.bundle->signed_by : seen.bundle->problem) = key ? minisign::shown_id(key->id) : key.error().message();
     return seen;
+  };
+  settings.way = [folder = site->catalogue](const std::string& from, const std::string& to) {
+    const auto known = files::known_releases(folder);
+    return known ? version::rolling_way(from, to, version::releases_of(*known)) : std::vector<std::string>();
   };
   settings.log = log_line;
   if (!options.backup_command.empty())

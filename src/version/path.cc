@@ -199,6 +199,17 @@ Result<Release> release_of(const Manifest& manifest) {
   return release;
 }
 
+std::vector<std::string> rolling_way(std::string_view from, std::string_view to, std::vector<Release> catalogue) {
+  const auto source = parse_version(from), target = parse_version(to);
+  if (!source || !target) return {};
+  std::erase_if(catalogue, [](const Release& release) { return !release.fetched; });
+  const auto path = find_path(policy_of(Product::afloat), *source, *target, std::move(catalogue));
+  if (path.verdict != HopVerdict::rolling || !path.missing.empty()) return {};
+  std::vector<std::string> way;
+  for (const auto& hop : path.hops) way.push_back(to_string(hop.to));
+  return way;
+}
+
 HopFacts facts_of(const Version& from, const Version& to, const std::vector<Release>& catalogue) {
   const auto stops = known_stops(from, to, catalogue);
   for (const auto& stop : stops)

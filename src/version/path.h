@@ -48,6 +48,10 @@ struct Path {
 Path find_path(const Policy& policy, const Version& from, const Version& to,
                const std::optional<std::vector<Release>>& catalogue);
 
+/// The releases that a rolling run from one version to another stops at, the target last, of those that are there;
+/// empty where no rolling way leads. Errors of the versions' text count as no way.
+std::vector<std::string> rolling_way(std::string_view from, std::string_view to, std::vector<Release> catalogue);
+
 /// What the catalogue tells of one hop: the facts that advise_hop asks for. Nothing of a release that is not in it.
 HopFacts facts_of(const Version& from, const Version& to, const std::vector<Release>& catalogue);
 

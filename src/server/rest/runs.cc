@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "adapters/files/releases.h"
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "rollout/plan.h"
@@ -17,7 +18,9 @@
 #include "store/cluster_store.h"
 #include "store/run_store.h"
 #include "version/bundle_signature.h"
+#include "version/index.h"
 #include "version/manifest.h"
+#include "version/path.h"
 #include "version/version.h"
 
 namespace afloat::server {
@@ -120,6 +123,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
     rollout::Run run;
     run.from = seen.cluster->state->cluster_version;
     run.to = *to;
+    if (auto found = co_await find_way(run.from, run.to, &seen); !found) co_return http::error_response(found.error());
     const auto checks = rollout::preflight(run.from, run.to, seen);
     bool failed = false;
     for (const auto& check : checks) failed = failed || check.result == rollout::CheckResult::fail;
@@ -140,6 +144,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
     co_return http::json_response(200, json::serialize(json::object{{"from", run.from},
                                                                     {"to", run.to},
                                                                     {"possible", !failed},
+                                                                    {"hops", json::value_from(seen.way)},
                                                                     {"expected_ms", expected},
                                                                     {"checks", json::parse(rollout::to_json(checks))},
                                                                     {"steps", std::move(steps)}}));
@@ -236,6 +241,14 @@ class Runs : public std::enable_shared_from_this<Runs> {
                                : "No conductor leads: " + leadership->declined + ". ") +
                           run->message;
     co_return object;
+  }
+
+  Task<void> find_way(std::string from, std::string to, rollout::Observation* seen) {
+    if (context_.config.catalogue.empty()) co_return Result<void>{};
+    co_return co_await context_.offload([folder = context_.config.catalogue, from, to, seen] {
+      if (const auto known = files::known_releases(folder))
+        seen->way = version::rolling_way(from, to, version::releases_of(*known));
+    });
   }
 
   Task<void> read_manifest(std::string to, rollout::Observation* seen) {
