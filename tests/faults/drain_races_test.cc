@@ -13,7 +13,7 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// A body may take 60 s in all, of which the nodes leave nothing over.
+// Nodes before 1.2.0, which drain here, let a body take 60 s in all.
 constexpr auto transfer = seconds(55);
 
 TEST(Long, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) {
