@@ -83,15 +83,19 @@ int code_of(const json::object& run) {
   return outcome == "done" || outcome == "cancelled" ? 0 : outcome == "preflight_failed" ? 4 : 1;
 }
 
+/// Ended, or waiting for a person: the exit code then.
+std::optional<int> over(const json::object& run) {
+  if (string_or(run, "state") == "paused") return 1;
+  return int_or(run, "ended_at_ms") > 0 ? std::optional(code_of(run)) : std::nullopt;
+}
+
 /// Prints a line as each step begins and ends, until the run has ended or waits for a person.
-Result<int> follow(Site& site, std::int64_t id, bool bar) {
-  bar = bar && isatty(STDOUT_FILENO) == 1;
+Result<int> follow(Site& site, std::int64_t id) {
   std::map<std::int64_t, std::string> printed;
   std::string last_message;
   for (;;) {
     auto run = site.run(id);
     if (!run) return std::unexpected(run.error());
-    if (bar) fmt::print("\r\033[K");
     if (const auto* steps = array_at(*run, "steps")) {
       for (const auto& value : *steps) {
         const auto& step = value.as_object();
@@ -102,18 +106,31 @@ Result<int> follow(Site& site, std::int64_t id, bool bar) {
         fmt::print("{}\n", step_line(*run, step));
       }
     }
-    const auto state = string_or(*run, "state");
     const auto message = string_or(*run, "message");
-    if (int_or(*run, "ended_at_ms") > 0 || state == "paused") {
-      fmt::print("Run {} is {}. {}\n", id, state, message);
-      return state == "paused" ? 1 : code_of(*run);
+    if (const auto code = over(*run)) {
+      fmt::print("Run {} is {}. {}\n", id, string_or(*run, "state"), message);
+      return *code;
     }
-    if (bar)
-      fmt::print("{}", progress_line(*run, now_ms()));
-    else if (!message.empty() && message != last_message)
-      fmt::print("          {}\n", message);
+    if (!message.empty() && message != last_message) fmt::print("          {}\n", message);
     last_message = message;
     std::fflush(stdout);
+    std::this_thread::sleep_for(watch_every);
+  }
+}
+
+/// The same on a terminal: one picture, drawn again in its place.
+Result<int> watch(Site& site, std::int64_t id) {
+  if (isatty(STDOUT_FILENO) != 1) return follow(site, id);
+  std::ptrdiff_t lines = 0;
+  for (;;) {
+    auto run = site.run(id);
+    if (!run) return std::unexpected(run.error());
+    const auto text = watch_text(*run);
+    if (lines > 0) fmt::print("\033[{}A\033[J", lines);
+    fmt::print("{}", text);
+    std::fflush(stdout);
+    lines = std::ranges::count(text, '\n');
+    if (const auto code = over(*run)) return *code;
     std::this_thread::sleep_for(watch_every);
   }
 }
@@ -187,13 +204,13 @@ Result<int> run(Site& site, const UpgradeOptions& options) {
     fmt::print("Follow it with `afloat upgrade status --watch`; `afloat upgrade cancel` leads back until finalize.\n");
     return 0;
   }
-  return follow(site, id, false);
+  return follow(site, id);
 }
 
 Result<int> status(Site& site, const UpgradeOptions& options) {
   auto id = site.run_id(options.id);
   if (!id) return std::unexpected(id.error());
-  if (options.watch) return follow(site, *id, true);
+  if (options.watch) return watch(site, *id);
   auto run = site.run(*id);
   if (!run) return std::unexpected(run.error());
   fmt::print("{}", options.as_json ? json::serialize(*run) + "\n" : status_text(*run));
@@ -222,7 +239,7 @@ Result<int> signal(Site& site, const UpgradeOptions& options, const std::string&
   if (!options.wait) return 0;
   // The conductor takes it up within a moment; until then the run is as it was.
   std::this_thread::sleep_for(1s);
-  return follow(site, *id, false);
+  return follow(site, *id);
 }
 
 /// Of a run; of an upgrade by hand where no run is in charge.

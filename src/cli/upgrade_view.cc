@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <map>
+#include <vector>
 
 #include "base/json_fields.h"
 #include "base/text.h"
@@ -38,23 +40,78 @@ std::string step_line(const json::object& run, const json::object& step) {
                      detail.empty() ? "" : "  ", detail);
 }
 
-std::string progress_line(const json::object& run, std::int64_t now_ms) {
-  std::int64_t done = 0;
-  for_each_object(run, "steps", [&](const json::object& step) { done += string_or(step, "state") == "done" ? 1 : 0; });
-  // Nodes before 1.2.0 count the steps of one hop and expect nothing.
-  if (run.contains("steps_done")) done = int_or(run, "steps_done");
+namespace {
+
+constexpr std::size_t columns = 80;
+
+/// `left`, and `right` at the end of the line.
+std::string spread(const std::string& left, const std::string& right) {
+  const auto used = left.size() + right.size();
+  return left + std::string(used < columns ? columns - used : 1, ' ') + right + "\n";
+}
+
+/// In lines of at most 80 columns, broken between words.
+std::string wrapped(const std::string& text, std::size_t indent) {
+  std::string out, line(indent, ' ');
+  for (const auto& word : split(text, ' ')) {
+    if (line.size() + word.size() + 1 > columns && line.size() > indent) {
+      out += line + "\n";
+      line.assign(indent, ' ');
+    }
+    line += (line.size() > indent ? " " : "") + word;
+  }
+  return out + line + "\n";
+}
+
+/// One line of a node: what it has reached, from its last step.
+std::string node_line(const json::object& last, std::int64_t to_active_ms) {
+  const auto name = string_or(last, "name"), state = string_or(last, "state");
+  const bool back = bool_or(last, "back");
+  const bool whole = state == "done" && (name == "soak" || name == "balance");
+  std::string what = whole ? (back ? "back" : "done") : string_or(last, "title");
+  if (const auto colon = what.find(": "); colon != std::string::npos) what = what.substr(colon + 2);
+  if (!whole && back) what = "back: " + what;
+  auto line = fmt::format("  {:<14} {:<34}", string_or(last, "node").substr(0, 14), what.substr(0, 34));
+  if (whole && !back && to_active_ms > 0) line += fmt::format(" start to ACTIVE {} ms", to_active_ms);
+  if (state == "paused") line += " paused";
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string watch_text(const json::object& run) {
+  const auto state = string_or(run, "state");
+  std::int64_t done = int_or(run, "steps_done");
+  std::map<std::string, const json::object*> last;
+  std::vector<std::string> order;
+  std::int64_t hop = 1, counted = 0;
+  for_each_object(run, "steps", [&](const json::object& step) {
+    counted += string_or(step, "state") == "done" ? 1 : 0;
+    hop = std::max(hop, int_or(step, "hop"));
+    const auto node = string_or(step, "node");
+    if (node.empty()) return;
+    if (!last.contains(node)) order.push_back(node);
+    last[node] = &step;
+  });
+  if (!run.contains("steps_done")) done = counted;
+  std::map<std::string, std::int64_t> to_active;
+  for_each_object(run, "nodes", [&](const json::object& node) {
+    to_active[string_or(node, "name")] = int_or(node, "start_to_active_ms");
+  });
   const auto total = std::max<std::int64_t>({int_or(run, "steps_total"), done, 1});
   const auto filled = static_cast<std::size_t>(bar_width * done / total);
-  std::string left;
-  const auto elapsed = now_ms - int_or(run, "started_at_ms");
-  if (const auto expected = int_or(run, "left_ms"); expected > 0 && string_or(run, "state") != "paused")
-    left = ", about " + duration_text(expected) + " left";
-  else if (!run.contains("left_ms") && done > 3 && string_or(run, "state") == "running" && elapsed > 0)
-    left = ", about " + duration_text(elapsed / done * (total - done)) + " left";
-  const auto message = string_or(run, "message");
-  return fmt::format("[{}{}] {} of {} steps{}: {}{}{}", std::string(filled, '#'), std::string(bar_width - filled, '-'),
-                     done, total, left, string_or(run, "current", string_or(run, "state")),
-                     message.empty() ? "" : " - ", message);
+  const auto left = int_or(run, "left_ms");
+  const auto* hops = array_at(run, "hops");
+  auto text = spread(fmt::format("Upgrade run {}: {} to {}", int_or(run, "id"), string_or(run, "from"), string_or(run, "to")),
+                     state);
+  text += spread(fmt::format("[{}{}] {} of {} steps", std::string(filled, '#'), std::string(bar_width - filled, '-'), done,
+                             total) +
+                     (hops && hops->size() > 1 ? fmt::format(", hop {} of {}", hop, hops->size()) : ""),
+                 left > 0 && !ended(run) && state != "paused" ? "about " + duration_text(left) + " left" : "");
+  for (const auto& node : order) text += node_line(*last[node], to_active[node]);
+  if (const auto current = string_or(run, "current"); !current.empty()) text += wrapped("now: " + current, 0);
+  if (const auto message = string_or(run, "message"); !message.empty()) text += wrapped(message, 2);
+  return text;
 }
 
 std::string status_text(const json::object& run) {

@@ -7,8 +7,8 @@ namespace afloat::cli {
 
 /// "  12.3 s  node2: drain  done  nothing in flight"
 std::string step_line(const boost::json::object& run, const boost::json::object& step);
-/// "[########--------] 26 of 35 steps, about 3 s left: node2: drain".
-std::string progress_line(const boost::json::object& run, std::int64_t now_ms);
+/// A run as one looks on at it: bar, time left, a line for each node that was begun, what is awaited. At most 80 columns.
+std::string watch_text(const boost::json::object& run);
 /// Heading, message, every step: `upgrade status`.
 std::string status_text(const boost::json::object& run);
 /// Closing summary: per node figures, duration, outcome: `upgrade report`.
