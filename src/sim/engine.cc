@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 namespace afloat::sim {
@@ -17,6 +18,22 @@ std::uint64_t Chance::next() {
 
 std::int64_t Chance::in(std::int64_t low, std::int64_t high) {
   return low + static_cast<std::int64_t>(next() % static_cast<std::uint64_t>(high - low + 1));
+}
+
+Actor::Actor(Engine& engine, std::string name, Endpoint endpoint)
+    : engine_(engine), name_(std::move(name)), endpoint_(endpoint) {
+  engine_.actors_.insert(this);
+}
+
+Actor::~Actor() { engine_.actors_.erase(this); }
+
+void Engine::drop_held() {
+  std::vector<std::function<void()>> all;
+  for (auto* actor : actors_) {
+    all.insert(all.end(), std::move_iterator(actor->held_.begin()), std::move_iterator(actor->held_.end()));
+    actor->held_.clear();
+  }
+  all.clear();  // actors may go with them, and leave the list
 }
 
 void Actor::deliver(std::function<void()> work) {

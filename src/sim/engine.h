@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -55,9 +56,8 @@ class Engine;
 /// line of its code runs.
 class Actor : public std::enable_shared_from_this<Actor> {
  public:
-  Actor(Engine& engine, std::string name, Endpoint endpoint)
-      : engine_(engine), name_(std::move(name)), endpoint_(endpoint) {}
-  virtual ~Actor() = default;
+  Actor(Engine& engine, std::string name, Endpoint endpoint);
+  virtual ~Actor();
   Actor(const Actor&) = delete;
   Actor& operator=(const Actor&) = delete;
 
@@ -81,6 +81,7 @@ class Actor : public std::enable_shared_from_this<Actor> {
   Endpoint endpoint_;
   bool alive_ = true, paused_ = false;
   std::vector<std::function<void()>> held_;
+  friend class Engine;
 };
 
 template <class T>
@@ -109,6 +110,8 @@ class Engine {
   void after(Micros delay, const std::shared_ptr<Actor>& actor, std::function<void()> work);
   /// False when nothing is left.
   bool step();
+  /// The end: what still waits with stopped processes is dropped. It may hold those very processes.
+  void drop_held();
   std::uint64_t events() const { return events_; }
 
   void cut(Endpoint a, Endpoint b, Cut how);
@@ -134,6 +137,8 @@ class Engine {
   Chance chance;
 
  private:
+  friend class Actor;
+  std::set<Actor*> actors_;
   using Link = std::pair<Endpoint, Endpoint>;
   static Link link(Endpoint a, Endpoint b) { return a < b ? Link(a, b) : Link(b, a); }
   Micros latency(Endpoint callee);

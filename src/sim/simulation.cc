@@ -19,6 +19,7 @@ Scenario::Scenario(Engine& engine, Coverage& coverage, Bug bug)
 
 Scenario::~Scenario() {
   over_ = true;
+  engine_.drop_held();
   for (auto& [number, process] : conductors_)
     if (process) {
       process->on_end = nullptr;

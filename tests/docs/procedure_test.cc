@@ -144,5 +144,28 @@ TEST_F(Procedure, EveryTestAndPageIsThere) {
   EXPECT_GE(pages, 3);
 }
 
+TEST(Pitfalls, EachIsAnsweredByATestThatIsThereOrSaidToBeOpen) {
+  std::set<std::string> tests;
+  const std::regex declared(R"(\nTEST(?:_F|_P)?\((\w+),\s*(\w+)\))");
+  for (const auto* folder : {"src", "tests"})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(AFLOAT_SOURCE_DIR) / folder)) {
+      if (!entry.path().string().ends_with("_test.cc")) continue;
+      const auto text = read_file(entry.path().string());
+      for (auto it = std::sregex_iterator(text.begin(), text.end(), declared); it != std::sregex_iterator(); ++it)
+        tests.insert((*it)[1].str() + "." + (*it)[2].str());
+    }
+  int pitfalls = 0;
+  for (const auto& row : rows_of(read_page("docs/pitfalls.md"))) {
+    if (row.front() == "#") continue;
+    ASSERT_EQ(row.size(), 4U) << row.front();
+    EXPECT_EQ(row.front(), std::to_string(++pitfalls));
+    const auto named = codes_in(row.back());
+    if (named.empty()) EXPECT_EQ(row.back(), "open") << row.front();
+    if (row.back() == "open") EXPECT_TRUE(row[2].starts_with("open")) << row.front();
+    for (const auto& name : named) EXPECT_TRUE(tests.contains(name)) << row.front() << ": " << name << " is not there";
+  }
+  EXPECT_EQ(pitfalls, 52);
+}
+
 }  // namespace
 }  // namespace afloat::test

@@ -30,9 +30,7 @@ TEST(Chain, TwoHopsInOneRunFailNoRequestAndLoseNoWrite) {
   const auto page = site.admin("node2").get("/rest/api/content/" + id + "?expand=body.storage");
   EXPECT_NE(page.body->find("written on the first release"), std::string::npos) << *page.body;
 
-  const auto list = site.admin().get_json("/rest/afloat/1/runs?limit=1");
-  const auto run = site.admin().get_json("/rest/afloat/1/runs/" +
-                                         std::to_string(int_or(array_at(list, "runs")->front().as_object(), "id")));
+  const auto run = latest_run(site);
   const auto* hops = array_at(run, "hops");
   ASSERT_TRUE(hops) << json::serialize(run);
   EXPECT_EQ(json::serialize(*hops), "[\"" + bundles().from + "\",\"" + bundles().to + "\"]");

@@ -13,13 +13,6 @@ namespace {
 namespace json = boost::json;
 using std::chrono::seconds;
 
-json::object latest_run(SiteFixture& site) {
-  const auto list = site.admin().get_json("/rest/afloat/1/runs?limit=1");
-  const auto* runs = array_at(list, "runs");
-  if (!runs || runs->empty()) return {};
-  return site.admin().get_json("/rest/afloat/1/runs/" + std::to_string(int_or(runs->front().as_object(), "id")));
-}
-
 /// The nodes whose replacement has begun.
 std::size_t begun(const json::object& run) {
   std::set<std::string> nodes;

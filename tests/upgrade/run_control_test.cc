@@ -15,13 +15,6 @@ local::CommandOutput say(SiteFixture& site, std::vector<std::string> words, seco
   return ran.value_or(local::CommandOutput{});
 }
 
-json::object latest_run(SiteFixture& site) {
-  const auto list = site.admin().get_json("/rest/afloat/1/runs?limit=1");
-  const auto* runs = array_at(list, "runs");
-  if (!runs || runs->empty()) return {};
-  return site.admin().get_json("/rest/afloat/1/runs/" + std::to_string(int_or(runs->front().as_object(), "id")));
-}
-
 std::string open_step(const json::object& run) {
   const auto* steps = array_at(run, "steps");
   return steps && !steps->empty() ? string_or(steps->back().as_object(), "name") : "";

@@ -129,6 +129,13 @@ void replace(SiteFixture& site, const std::string& node, const std::string& vers
   ASSERT_TRUE(ready) << ready.error().message();
 }
 
+json::object latest_run(SiteFixture& site) {
+  const auto list = site.admin().get_json("/rest/afloat/1/runs?limit=1");
+  const auto* runs = array_at(list, "runs");
+  if (!runs || runs->empty()) return {};
+  return site.admin().get_json("/rest/afloat/1/runs/" + std::to_string(int_or(runs->front().as_object(), "id")));
+}
+
 json::object agent_node(SiteFixture& site, const std::string& name) {
   http::ClientRequest request;
   request.url = "http://agent/agent/1/report";

@@ -42,6 +42,8 @@ void expect_settled(SiteFixture& site, const std::string& version,
                     const std::set<std::string>& nodes = {"node1", "node2", "node3"});
 /// Stops a node, switches it and waits until it serves again: a person's rolling step. ASSERT_NO_FATAL_FAILURE.
 void replace(SiteFixture& site, const std::string& node, const std::string& version);
+/// The latest upgrade run as REST gives it, through the balancer; empty where there is none.
+boost::json::object latest_run(SiteFixture& site);
 /// What the agent knows of a node.
 boost::json::object agent_node(SiteFixture& site, const std::string& name);
 

@@ -131,12 +131,6 @@ TEST(UpgradeOfASite, CancelledHalfWayIsOnTheOldReleaseAgain) {
   auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--no-hold", "--max-load", "0"}, seconds(20));
   ASSERT_TRUE(ran) << ran.error().message();
   ASSERT_EQ(ran->exit_code, 0) << ran->output;
-  const auto latest = [&]() -> json::object {
-    auto list = site.admin().get_json("/rest/afloat/1/runs?limit=1");
-    const auto* runs = array_at(list, "runs");
-    if (!runs || runs->empty()) return {};
-    return site.admin().get_json("/rest/afloat/1/runs/" + std::to_string(int_or(runs->front().as_object(), "id")));
-  };
   // The nodes whose draining, and so their replacement, has begun.
   const auto begun = [&](const json::object& run) {
     std::set<std::string> nodes;
@@ -145,12 +139,12 @@ TEST(UpgradeOfASite, CancelledHalfWayIsOnTheOldReleaseAgain) {
         if (string_or(step.as_object(), "name") == "drain") nodes.insert(string_or(step.as_object(), "node"));
     return nodes.size();
   };
-  ASSERT_TRUE(eventually(seconds(30), [&] { return begun(latest()) >= 2; })) << json::serialize(latest());
+  ASSERT_TRUE(eventually(seconds(30), [&] { return begun(latest_run(site)) >= 2; })) << json::serialize(latest_run(site));
   auto cancelled = site->afloat({"upgrade", "cancel", "--wait"}, seconds(60));
   ASSERT_TRUE(cancelled) << cancelled.error().message();
   EXPECT_EQ(cancelled->exit_code, 0) << cancelled->output;
 
-  const auto run = latest();
+  const auto run = latest_run(site);
   EXPECT_EQ(string_or(run, "outcome"), "cancelled") << cancelled->output;
   EXPECT_EQ(begun(run), 2U) << "the third node was touched\n" << cancelled->output;
   expect_settled(site, bundles().from);
