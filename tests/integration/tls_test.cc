@@ -157,6 +157,20 @@ TEST_F(TlsTest, CertificatesAreReplacedWhileConnectionsLiveOnAndABrokenOneIsKept
   EXPECT_TRUE(eventually(seconds(8), [&] { return node.log().contains("is no certificate in PEM form"); })) << node.log();
   EXPECT_EQ(shown(), "second");
 
+  // A file that is as it was is read again for the signal alone.
+  const auto complaints = [&] {
+    const auto log = node.log();
+    int count = 0;
+    for (auto at = log.find("is no certificate in PEM form"); at != std::string::npos;
+         at = log.find("is no certificate in PEM form", at + 1))
+      ++count;
+    return count;
+  };
+  EXPECT_EQ(complaints(), 1);
+  node.process().signal(SIGHUP);
+  EXPECT_TRUE(eventually(seconds(8), [&] { return complaints() == 2; })) << node.log();
+  EXPECT_EQ(shown(), "second");
+
   put(authority.issue("third"));
   node.process().signal(SIGHUP);
   EXPECT_TRUE(eventually(seconds(8), [&] { return shown() == "third"; })) << node.log();

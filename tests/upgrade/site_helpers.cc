@@ -49,17 +49,31 @@ void sign_bundle(const std::string& bundle) {
   }
 }
 
-std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web) {
+namespace {
+
+std::string catalogue_of(const std::string& folder, const std::string& linked, const std::string& packed,
+                         const std::string& program, const std::string& web) {
   EXPECT_TRUE(local::make_folders(folder));
-  fs::create_directory_symlink(bundles().catalogue + "/" + bundles().from, folder + "/" + bundles().from);
-  const auto bundle = folder + "/" + bundles().to;
+  fs::create_directory_symlink(bundles().catalogue + "/" + linked, folder + "/" + linked);
+  const auto bundle = folder + "/" + packed;
   local::ProcessOptions pack;
-  pack.argv = {bundles().program, "releases", "pack", "--version", bundles().to, "--binary",
+  pack.argv = {bundles().program, "releases", "pack", "--version", packed, "--binary",
                program,           "--web",    web,    "--out",     bundle};
-  auto packed = local::run_checked(pack);
-  EXPECT_TRUE(packed) << packed.error().message();
+  auto done = local::run_checked(pack);
+  EXPECT_TRUE(done) << done.error().message();
   sign_bundle(bundle);
   return folder;
+}
+
+}  // namespace
+
+std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web) {
+  return catalogue_of(folder, bundles().from, bundles().to, program, web);
+}
+
+std::string catalogue_behind_target(const std::string& folder, const std::string& version, const std::string& program,
+                                    const std::string& web) {
+  return catalogue_of(folder, bundles().to, version, program, web);
 }
 
 void make_space(SiteFixture& site) {

@@ -23,6 +23,11 @@ std::string page_json(const std::string& title, const std::string& text, int ver
 /// Returns the folder.
 std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web);
 
+/// Makes a catalogue of two releases in `folder`: the pair's target, and one behind it that is packed, and signed, with
+/// `program`, which must be stamped `version`. Returns the folder.
+std::string catalogue_behind_target(const std::string& folder, const std::string& version, const std::string& program,
+                                    const std::string& web);
+
 /// Signs it with the key of ./run test, where that made one.
 void sign_bundle(const std::string& bundle);
 
