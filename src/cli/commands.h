@@ -21,6 +21,7 @@ void add_demo_command(CLI::App& app, int& exit_code);
 void add_simulate_command(CLI::App& app, int& exit_code);
 
 void add_path_commands(CLI::App& upgrade, int& exit_code);      // upgrade path|policy
+void add_notes_command(CLI::App& upgrade, int& exit_code);      // upgrade notes
 void add_expand_command(CLI::App& upgrade, int& exit_code);
 void add_finalize_commands(CLI::App& upgrade, int& exit_code);  // upgrade finalize|retry
 

@@ -26,6 +26,7 @@
 #include "local/process.h"
 #include "server/config.h"
 #include "store/cluster_store.h"
+#include "store/notes_store.h"
 #include "store/notices.h"
 #include "store/run_store.h"
 #include "version/index.h"
@@ -101,6 +102,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
   database_options.exclusive_connections = 2;  // the lease is renewed while something else is written
   auto database = postgres::make_database(context, blocking, database_options);
   auto runs = store::make_run_store(*database);
+  auto notes = store::make_notes_store(*database);
   auto cluster = store::make_cluster_store(*database, clock, timer);
   auto notifier = store::make_event_notifier(*database);
   auto hosts = agent::make_agent_hosts(agents, client);
@@ -112,9 +114,16 @@ Result<void> run_conductor(const ConductorOptions& options) {
   settings.edition = site->edition;
   settings.build = version::this_build();
   settings.soak_ms = static_cast<std::int64_t>(options.soak_s * 1000);
-  settings.catalogue = [folder = site->catalogue, keys = site->trusted_keys](const std::string& wanted) {
-    const auto entry = agent::find_release(folder, wanted);
-    conductor::CatalogueEntry seen{entry.has_value() && !entry->problem, !entry || entry->manifest.rolling};
+  settings.notes = notes.get();
+  settings.catalogue = [folder = site->catalogue, keys = site->trusted_keys](const std::string& from,
+                                                                             const std::string& to) {
+    const auto entry = agent::find_release(folder, to);
+    conductor::CatalogueEntry seen{.present = entry.has_value() && !entry->problem};
+    const auto source = version::parse_version(from), target = version::parse_version(to);
+    if (const auto known = files::known_releases(folder); known && source && target) {
+      seen.facts = version::facts_of(*source, *target, *known);
+      seen.notes = version::notes_between(*known, *source, *target);
+    }
     if (!seen.present) return seen;
     seen.bundle = rollout::BundleView{.keys = !keys.empty()};
     if (keys.empty()) return seen;

@@ -203,7 +203,8 @@ class Demo {
   Result<void> upgrade() {
     stages_.begin(fmt::format("Upgrade from {} to {}", options_.from, options_.to),
                   fmt::format("{} s", 3 + 3 * options_.nodes));
-    auto ran = show({"upgrade", "run", "--to", options_.to, "--no-hold", "--wait"}, site_->credentials(), 10min);
+    auto ran = show({"upgrade", "run", "--to", options_.to, "--acknowledge-notes", "--no-hold", "--wait"},
+                    site_->credentials(), 10min);
     if (!ran) return std::unexpected(ran.error());
     stages_.end();
     return {};
@@ -219,7 +220,7 @@ class Demo {
     stages_.line(fmt::format("  source {}         # short functions; read them first", script));
     stages_.line("");
     stages_.line(stages_.bold("Then with the conductor:"));
-    stages_.line("  afloat upgrade run --to $new --no-hold --wait");
+    stages_.line("  afloat upgrade run --to $new --acknowledge-notes --no-hold --wait");
     stages_.line("");
     stages_.line(stages_.bold("Or by hand (needs curl and jq):"));
     stages_.line("  phase                          # STABLE");

@@ -28,7 +28,8 @@ struct UpgradeOptions {
   SiteAccess access{.site = {}};
   std::string to, reason, config, at, not_after;
   std::int64_t id = 0;
-  bool wait = false, watch = false, no_hold = false, finalize_intermediate = false, no_chain = false, offline = false, as_json = false;
+  bool wait = false, watch = false, no_hold = false, finalize_intermediate = false, no_chain = false, offline = false,
+       as_json = false, acknowledge_notes = false;
   double max_load = -1, soak_s = -1;
   std::int64_t failure_budget = -1;
   std::string on_failure;
@@ -139,6 +140,8 @@ Result<int> plan(Site& site, const UpgradeOptions& options) {
   auto answer = site.call("GET", "/plan?to=" + url_encode(options.to));
   if (!answer) return std::unexpected(answer.error());
   fmt::print("{}", options.as_json ? json::serialize(*answer) + "\n" : plan_text(*answer));
+  // Nodes of older releases give no verdict; then the failed check says it.
+  if (string_or(*answer, "verdict") == "downtime") return 3;
   return bool_or(*answer, "possible") ? 0 : 4;
 }
 
@@ -181,8 +184,10 @@ Error ask_with_config(const Error& error) {
 Result<json::object> create_run(Site& site, const UpgradeOptions& options) {
   auto wishes = wishes_of(options);
   if (!wishes) return std::unexpected(wishes.error());
-  auto created = site.call(
-      "POST", "", json::serialize(json::object{{"to", options.to}, {"reason", options.reason}, {"options", *wishes}}));
+  json::object body{{"to", options.to}, {"reason", options.reason}, {"options", *wishes}};
+  // Beside the options: nodes of older releases take no notice of it there, but refuse an option that they don't know.
+  if (options.acknowledge_notes) body["acknowledge_notes"] = true;
+  auto created = site.call("POST", "", json::serialize(body));
   if (created || !created.error().message().contains("unknown option")) return created;
   if (options.config.empty()) return std::unexpected(ask_with_config(created.error()));
   auto read = rollout::parse_options(json::serialize(*wishes));
@@ -195,6 +200,10 @@ Result<int> run(Site& site, const UpgradeOptions& options) {
   if (!created) return std::unexpected(created.error());
   const auto id = int_or(*created, "id");
   fmt::print("Upgrade run {}: {} to {}\n", id, string_or(*created, "from"), string_or(*created, "to"));
+  if (options.acknowledge_notes && !array_at(*created, "notes_acknowledged"))
+    fmt::print(
+        "The site's nodes run {}, which can't record that the release notes were read; the run goes on without.\n",
+        string_or(*created, "from"));
   const auto* given = object_at(*created, "options");
   if (const auto at = given ? int_or(*given, "not_before_ms") : 0; at > 0)
     fmt::print("It begins {}.\n", shown_moment(at));
@@ -281,6 +290,8 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   runner->add_option("--to", run_options->to, "Target version")->required();
   runner->add_option("--reason", run_options->reason, "Kept with the run");
   runner->add_flag("--wait", run_options->wait, "Print each step, return when the run has ended");
+  runner->add_flag("--acknowledge-notes", run_options->acknowledge_notes,
+                   "You have read the release notes (`upgrade notes`); recorded with your name");
   runner->add_flag("--no-hold", run_options->no_hold,
                    "Finalize at once; otherwise the run waits for `upgrade finalize`, and can still be cancelled");
   runner->add_flag("--finalize-intermediate", run_options->finalize_intermediate,
@@ -330,6 +341,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   pauser->add_option("--config", pause_options->config, config_help)->envname("AFLOAT_CONFIG");
 
   add_path_commands(*upgrade, exit_code);
+  add_notes_command(*upgrade, exit_code);
   add_finalize_commands(*upgrade, exit_code);
   add_expand_command(*upgrade, exit_code);
 }

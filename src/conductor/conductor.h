@@ -7,18 +7,22 @@
 #include "ports/cluster_store.h"
 #include "ports/hosts.h"
 #include "ports/load_balancer.h"
+#include "ports/notes_store.h"
 #include "ports/notifier.h"
 #include "ports/run_store.h"
 #include "ports/site_client.h"
 #include "ports/time.h"
 #include "rollout/step.h"
+#include "version/index.h"
 
 namespace afloat::conductor {
 
 /// What the catalogue says of a release.
 struct CatalogueEntry {
   bool present = false;
-  bool rolling = true;
+  version::HopFacts facts = {};  ///< of the hop to it
+  /// From where the run begins up to it; nullopt: the catalogue can't be read.
+  std::optional<std::vector<version::ReleaseNotes>> notes = {};
   std::optional<rollout::BundleView> bundle = {};
 };
 
@@ -27,7 +31,8 @@ struct Settings {
   std::string edition;                            ///< of the site's config
   int build = 0;                                  ///< of this program
   std::int64_t soak_ms = rollout::usual_soak_ms;  ///< of runs that do not say
-  std::function<CatalogueEntry(const std::string& version)> catalogue;
+  std::function<CatalogueEntry(const std::string& from, const std::string& to)> catalogue;
+  NotesStore* notes = nullptr;  ///< outlives the conductor; without it nobody asks whether notes were read
   /// The releases that lead from one to another, by policy and catalogue; empty: straight, or no way.
   std::function<std::vector<std::string>(const std::string& from, const std::string& to)> way = {};
   std::function<void(std::string_view level, const std::string& message)> log;

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "conductor/conductor.h"
+#include "rollout/preflight.h"
 
 /// Looking at the world: only what the open step needs, since it is done many times a second.
 namespace afloat::conductor {
@@ -68,11 +69,17 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     seen.database_encoding = encoding_;
     if (auto replicas = co_await runs_.database_replicas(within(3s))) seen.replicas = std::move(*replicas);
     if (settings_.catalogue && run_) {
-      const auto entry = settings_.catalogue(run_->to);
+      const auto entry = settings_.catalogue(run_->from, run_->to);
       seen.in_catalogue = entry.present;
-      seen.target_rolls = entry.rolling;
+      seen.target = entry.facts;
       seen.bundle = entry.bundle;
       if (settings_.way && !seen.offline) seen.way = settings_.way(run_->from, run_->to);
+      if (settings_.notes && entry.notes) {
+        auto read = co_await settings_.notes->acknowledged(within(3s));
+        if (!read) co_return std::unexpected(read.error());
+        if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+        seen.notes = rollout::view_of(*entry.notes, *read, run_->options.notes_recorded);
+      }
     }
   }
   seen.now_ms = database_now();

@@ -10,6 +10,7 @@
 #include "cluster/model.h"
 #include "rollout/canary.h"
 #include "rollout/options.h"
+#include "version/policy.h"
 
 /// An upgrade run as data. It is stored (ports/run_store.h), so that whichever conductor leads can go
 /// on with it; nothing about a run lives only in a conductor's memory.
@@ -189,6 +190,13 @@ struct BundleView {
   std::string problem;    ///< why not
 };
 
+/// The release notes on the way to the target.
+struct NotesView {
+  std::vector<std::string> read, unread;  ///< versions, highest first
+  std::string readers;                    ///< who has read them: "admin, bob"
+  bool recordable = true;                 ///< Options::notes_recorded
+};
+
 /// Copies of the database that follow it.
 struct Replicas {
   int connected = 0;
@@ -220,9 +228,10 @@ struct Observation {
   std::optional<Replicas> replicas;  ///< nullopt: not asked
   int conductor_build = 0;
   std::optional<bool> in_catalogue;  ///< nullopt: not asked
-  bool target_rolls = true;          ///< the manifest's `rolling`
+  version::HopFacts target;          ///< what the target's manifest says of a hop from the run's `from` to it
   std::vector<std::string> way;      ///< stops after `from` by policy and catalogue; empty: straight
   std::optional<BundleView> bundle;  ///< nullopt: not asked, or the bundle is not there
+  std::optional<NotesView> notes;    ///< nullopt: not asked, or the catalogue can't be read
 };
 
 const cluster::Member* find_member(const Observation& observation, std::string_view node);

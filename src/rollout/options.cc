@@ -24,6 +24,7 @@ constexpr auto flags = std::to_array<Flag>({
     {"finalize_intermediate", &Options::finalize_intermediate},
     {"offline", &Options::offline},
     {"backup", &Options::backup},
+    {"notes_recorded", &Options::notes_recorded},
     {"chain", &Options::chain},
 });
 

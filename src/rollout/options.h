@@ -25,6 +25,7 @@ struct Options {
   bool finalize_intermediate = false;  ///< of a chain of hops: finalize all but the last without holding
   bool offline = false;                ///< with downtime: all nodes down together (rollout/offline.h)
   bool backup = false;                 ///< set by a conductor that has a backup command
+  bool notes_recorded = false;         ///< set by the node that takes the run: it can record who read the release notes
   bool chain = true;                   ///< more than one feature release: as a chain of hops; false: refuse
   std::int64_t drain_deadline_ms = 30'000;
   std::int64_t active_deadline_ms = 60'000;

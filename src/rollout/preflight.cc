@@ -28,27 +28,27 @@ Check settle(Check check, CheckResult result, std::string found) {
 }
 
 Check hop_allowed(const std::string& from, const std::string& to, const Observation& seen) {
-  Check check{
-      .id = "hop_allowed",
-      .title = "The way from this version to that one may roll",
-      .why = "Nodes of two versions share one database during the upgrade; only some pairs are made for it.",
-      .action = "`afloat upgrade path --to VERSION` names the way and what it lacks; `afloat upgrade run --offline` goes straight, with downtime."};
+  Check check{.id = "hop_allowed",
+              .title = "The way from this version to that one may roll",
+              .why = "Nodes of two versions share one database during the upgrade; only some pairs are made for it.",
+              .action = fmt::format("`afloat upgrade path --to {}` finds the way and names what it lacks.", to)};
   const auto source = version::parse_version(from);
   const auto target = version::parse_version(to);
   if (!source) return settle(std::move(check), CheckResult::fail, source.error().message());
   if (!target) return settle(std::move(check), CheckResult::fail, target.error().message());
-  if (seen.offline && *source < *target)
+  const auto advice = version::advise_hop(version::policy_of(version::Product::afloat), *source, *target, seen.target);
+  const bool rolls = advice.verdict == version::HopVerdict::rolling;
+  const bool takes_downtime = advice.verdict == version::HopVerdict::downtime;
+  if (seen.offline && (rolls || takes_downtime))
     return pass(std::move(check), fmt::format("{} to {} with downtime, as it was asked for", from, to));
-  // Found with what every manifest on the way says.
-  if (seen.way.size() == 1) return pass(std::move(check), fmt::format("{} to {} rolls", from, to));
-  if (seen.way.size() > 1)
+  // The way was found with what every manifest on it says. An offline run goes straight.
+  if (!seen.offline && seen.way.size() == 1) return pass(std::move(check), fmt::format("{} to {} rolls", from, to));
+  if (!seen.offline && seen.way.size() > 1)
     return pass(std::move(check), fmt::format("{} hops roll: {} to {}", seen.way.size(), from, join(seen.way, " to ")));
-  const auto advice = version::advise_hop(*source, *target);
-  if (advice.verdict != version::HopVerdict::rolling)
-    return settle(std::move(check), CheckResult::fail, advice.message);
-  if (!seen.target_rolls)
-    return settle(std::move(check), CheckResult::fail, fmt::format("the manifest of {} asks for downtime", to));
-  return pass(std::move(check), advice.message.empty() ? fmt::format("{} to {} rolls", from, to) : advice.message);
+  if (rolls) return pass(std::move(check), advice.message);
+  if (takes_downtime)
+    check.action += fmt::format(" `afloat upgrade run --to {} --offline` goes straight there, with downtime.", to);
+  return settle(std::move(check), CheckResult::fail, advice.message);
 }
 
 Check conductor_knows(const std::string& to, const Observation& seen) {
@@ -187,6 +187,26 @@ Check bundle(const Observation& seen) {
   return pass(std::move(check), "signed by key " + seen.bundle->signed_by);
 }
 
+Check notes_acknowledged(const std::string& to, const Observation& seen) {
+  Check check{.id = "notes_acknowledged",
+              .title = "The release notes of the target and of every version in between were read",
+              .why = "They tell what changes for users, apps and administrators, and what to do first.",
+              .action = fmt::format("Read them with `afloat upgrade notes --to {0}` and acknowledge them with "
+                                    "`afloat upgrade notes --to {0} --acknowledge`, or start the run with "
+                                    "--acknowledge-notes.",
+                                    to)};
+  if (!seen.notes) return settle(std::move(check), CheckResult::unknown, "the catalogue was not asked");
+  const auto& notes = *seen.notes;
+  if (notes.unread.empty())
+    return pass(std::move(check), notes.read.empty() ? "there are no notes on the way"
+                                                     : fmt::format("{}, by {}", join(notes.read, ", "), notes.readers));
+  const auto unread = fmt::format("not acknowledged: {}", join(notes.unread, ", "));
+  if (notes.recordable) return settle(std::move(check), CheckResult::fail, unread);
+  // Of an older release, or without a catalogue that has the target: a run that it took must not fail for that.
+  check.action = "Read them with `afloat releases show VERSION`.";
+  return settle(std::move(check), CheckResult::warn, unread + "; the node that took the run could not record it");
+}
+
 Check agents_answer(const Observation& seen) {
   Check check{.id = "agents_answer",
               .title = "Every host's agent answers and knows its nodes",
@@ -247,6 +267,20 @@ std::string_view to_string(CheckResult result) {
   return "unknown";
 }
 
+NotesView view_of(const std::vector<version::ReleaseNotes>& notes, const std::vector<version::ReadNotes>& read,
+                  bool recordable) {
+  NotesView view;
+  view.recordable = recordable;
+  std::vector<std::string> readers;
+  for (const auto& each : notes) {
+    const auto* by = version::find_read(read, each);
+    (by ? view.read : view.unread).push_back(each.version);
+    if (by && std::ranges::find(readers, by->actor) == readers.end()) readers.push_back(by->actor);
+  }
+  view.readers = join(readers, ", ");
+  return view;
+}
+
 std::vector<Check> preflight(const std::string& from, const std::string& to, const Observation& seen) {
   std::vector<Check> checks{hop_allowed(from, to, seen),
                             conductor_knows(to, seen),
@@ -254,7 +288,8 @@ std::vector<Check> preflight(const std::string& from, const std::string& to, con
                             encoding(seen),
                             replicas(seen),
                             release_present(to, seen),
-                            bundle(seen)};
+                            bundle(seen),
+                            notes_acknowledged(to, seen)};
   if (!seen.cluster) return checks;
   checks.push_back(phase_stable(seen));
   checks.push_back(enough_nodes(seen));

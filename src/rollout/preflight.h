@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "rollout/model.h"
+#include "version/index.h"
 
 namespace afloat::rollout {
 
@@ -18,6 +19,10 @@ struct Check {
   std::string action{};     ///< what to do; "" when passed
   bool may_settle = false;  ///< waiting a few seconds may turn a fail into a pass
 };
+
+/// Which of the notes on the way were read; `recordable`: Options::notes_recorded of the run.
+NotesView view_of(const std::vector<version::ReleaseNotes>& notes, const std::vector<version::ReadNotes>& read,
+                  bool recordable);
 
 /// The checks whose engine exists. `from` and `to` are versions as text.
 std::vector<Check> preflight(const std::string& from, const std::string& to, const Observation& observation);

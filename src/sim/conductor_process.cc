@@ -28,8 +28,8 @@ void ConductorProcess::begin() {
   settings.holder = holder_;
   settings.edition = "data-center";
   settings.build = new_build;
-  settings.catalogue = [](const std::string& version) {
-    return conductor::CatalogueEntry{version == new_version || version == old_version, true};
+  settings.catalogue = [](const std::string&, const std::string& version) {
+    return conductor::CatalogueEntry{.present = version == new_version || version == old_version};
   };
   settings.log = [this](std::string_view level, const std::string& message) {
     if (engine_.on_note) engine_.on_note(fmt::format("            {} {}: {}", holder_, level, message));

@@ -142,8 +142,9 @@ void FaultSite::kill_conductor() { conductor_.stop(seconds(5), SIGKILL); }
 void FaultSite::end_conductors_lease() { sql("update conductor_lease set lease_until = clock_timestamp()"); }
 
 void FaultSite::begin_run(const std::string& options) {
-  const auto begun = site_->admin("node1").post("/rest/afloat/1/runs",
-                                                fmt::format(R"({{"to":"{}","options":{}}})", bundles().to, options));
+  const auto begun = site_->admin("node1").post(
+      "/rest/afloat/1/runs",
+      fmt::format(R"({{"to":"{}","acknowledge_notes":true,"options":{}}})", bundles().to, options));
   ASSERT_EQ(begun.status, 201) << *begun.body;
 }
 

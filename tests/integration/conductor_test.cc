@@ -5,6 +5,7 @@
 #include "cli/run_task.h"
 #include "rollout/run_json.h"
 #include "rollout/test_world.h"
+#include "store/notes_store.h"
 #include "store/run_store.h"
 #include "store/schema.h"
 #include "support/protocol.h"
@@ -168,20 +169,26 @@ class SiteInMemory final : public ClusterStore,
 /// database sessions ended as well, a killed one. Its end waits for its coroutines.
 struct Process : test::Loop {
   std::unique_ptr<RunStore> runs;
+  std::unique_ptr<NotesStore> notes;
   std::unique_ptr<Conductor> conductor;
   int coroutines = 2;
   std::vector<std::string> log;
   std::vector<std::string> way;  ///< what policy and catalogue say
+  std::optional<std::vector<version::ReleaseNotes>> notes_on_the_way;
 
   Process(const std::string& connection, SiteInMemory& site, const std::string& holder,
           int build = version::this_build())
       : Loop(connection, holder) {
     runs = store::make_run_store(*database);
+    notes = store::make_notes_store(*database);
     Settings settings;
+    settings.notes = notes.get();
     settings.holder = holder;
     settings.edition = "data-center";
     settings.build = build;
-    settings.catalogue = [](const std::string&) { return CatalogueEntry{true, true}; };
+    settings.catalogue = [this](const std::string&, const std::string&) {
+      return CatalogueEntry{.present = true, .notes = notes_on_the_way};
+    };
     settings.way = [this](const std::string&, const std::string&) { return way; };
     settings.log = [this](std::string_view level, const std::string& message) {
       log.push_back(std::string(level) + " " + message);
@@ -212,9 +219,14 @@ class ConductorTest : public testing::Test {
     co_return true;
   }
   static Task<void> create_tables(Transaction* t) {
-    // As much of cluster_state as the run store reads.
+    // As much of cluster_state and cluster_event as these stores need.
     auto made = co_await t->run({"create table cluster_state (cluster_version text not null)", {}});
     if (made) made = co_await t->run({"insert into cluster_state (cluster_version) values ('1.0.0')", {}});
+    if (made)
+      made = co_await t->run(
+          {"create table cluster_event (seq bigint generated always as identity, at timestamptz not null "
+           "default now(), actor text not null, kind text not null, detail jsonb not null)",
+           {}});
     for (const auto statement : store::run_schema())
       if (made) made = co_await t->run({statement, {}});
     if (!made) co_return std::unexpected(made.error());
@@ -258,6 +270,10 @@ class ConductorTest : public testing::Test {
   Leadership leadership() const {
     return must<Leadership>(database.connection(), [](Database&, RunStore& runs) { return runs.leadership(soon()); });
   }
+  static Task<void> acknowledge(Database* database, version::ReadNotes read) {
+    const auto notes = store::make_notes_store(*database);
+    co_return co_await notes->acknowledge("admin", {read}, soon());
+  }
   static Task<bool> resume(RunStore* runs, std::int64_t id) {
     auto done = co_await runs->request_resume(id, "admin", soon());
     if (!done) co_return std::unexpected(done.error());
@@ -285,6 +301,32 @@ TEST_F(ConductorTest, CarriesARunToItsEndAndWastesLittleTime) {
   EXPECT_EQ(run.steps.size(), 4U + 3 * 9 + 4);
   for (const auto& step : run.steps) EXPECT_EQ(step.state, rollout::StepState::done) << to_string(step.kind);
   world.expect_whole_on("1.1.0");
+}
+
+TEST_F(ConductorTest, ARunWhoseNotesNobodyHasReadEndsBeforeAnythingIsChanged) {
+  Process process(database.connection(), site, "one");
+  process.notes_on_the_way = {{"1.1.0", "News of 1.1.0.", "digest"}};
+  options.notes_recorded = true;
+  ASSERT_TRUE(ask());
+  ASSERT_TRUE(process.run_until(10s, [&] { return state() == "failed"; })) << load().message;
+  EXPECT_EQ(load().outcome, "preflight_failed");
+  EXPECT_NE(load().message.find("not acknowledged: 1.1.0"), std::string::npos) << load().message;
+  EXPECT_EQ(site.acts, 0);
+
+  ASSERT_TRUE(call<void>(database.connection(), [](Database& database, RunStore&) {
+    return acknowledge(&database, {"1.1.0", "digest", "", 0});
+  }));
+  ASSERT_TRUE(ask());
+  ASSERT_TRUE(process.run_until(20s, [&] { return state() == "done"; })) << load().message;
+  EXPECT_NE(load().checks.find("1.1.0, by admin"), std::string::npos) << load().checks;
+}
+
+TEST_F(ConductorTest, ARunThatAnOlderNodeTookIsOnlyWarnedOfNotesThatNobodyHasRead) {
+  Process process(database.connection(), site, "one");
+  process.notes_on_the_way = {{"1.1.0", "News of 1.1.0.", "digest"}};
+  ASSERT_TRUE(ask());
+  ASSERT_TRUE(process.run_until(20s, [&] { return state() == "done"; })) << load().message;
+  EXPECT_NE(load().checks.find("the node that took the run could not record it"), std::string::npos) << load().checks;
 }
 
 TEST_F(ConductorTest, OneThatWaitsHardlyWrites) {

@@ -157,7 +157,9 @@ TEST(Balancer, AnUpgradeTakesEachNodeThroughDrainMaintenanceAndSlowstartOneAfter
       if (out_of_service.empty() || out_of_service.back() != away) out_of_service.push_back(away);
     }
   });
-  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--no-hold", "--max-load", "0"}, seconds(60));
+  auto ran = site->afloat(
+      {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--wait", "--no-hold", "--max-load", "0"},
+      seconds(60));
   over = true;
   watcher.join();
   ASSERT_TRUE(ran) << ran.error().message();

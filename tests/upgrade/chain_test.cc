@@ -20,11 +20,12 @@ TEST(Chain, TwoHopsInOneRunFailNoRequestAndLoseNoWrite) {
   const auto id = make_page(site.admin("node1"), "Old rope", "written on the first release");
   Users users(site, 80);
   ASSERT_TRUE(users.begin()) << users.words();
-  auto ran = site->afloat(
-      {"upgrade", "run", "--to", bundles().to, "--finalize-intermediate", "--no-hold", "--max-load", "0", "--wait"},
-      seconds(120));
+  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--finalize-intermediate", "--acknowledge-notes",
+                           "--no-hold", "--max-load", "0", "--wait"},
+                          seconds(120));
   ASSERT_TRUE(ran) << ran.error().message();
   EXPECT_EQ(ran->exit_code, 0) << ran->output;
+  EXPECT_NE(ran->output.find("can't record that the release notes were read"), std::string::npos) << ran->output;
   (void)expect_nothing_failed_or_lost(site, users);
   expect_settled(site, bundles().to);
   const auto page = site.admin("node2").get("/rest/api/content/" + id + "?expand=body.storage");
@@ -34,6 +35,9 @@ TEST(Chain, TwoHopsInOneRunFailNoRequestAndLoseNoWrite) {
   const auto* hops = array_at(run, "hops");
   ASSERT_TRUE(hops) << json::serialize(run);
   EXPECT_EQ(json::serialize(*hops), "[\"" + bundles().from + "\",\"" + bundles().to + "\"]");
+  const auto text = json::serialize(run);
+  EXPECT_TRUE(text.contains("not acknowledged: " + bundles().to + ", " + bundles().from))
+      << "the notes of both: " << text;
 }
 
 }  // namespace

@@ -33,7 +33,8 @@ TEST(Long, TenUpgradesCancelledAndOneFinalizedInASitesLife) {
   for (std::size_t round = 0; round < 10; ++round) {
     const auto nodes = round % 3 + 1;
     SCOPED_TRACE("round " + std::to_string(round) + ", cancelled at node " + std::to_string(nodes));
-    auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--no-hold", "--max-load", "0"}, seconds(20));
+    auto ran = site->afloat(
+        {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--no-hold", "--max-load", "0"}, seconds(20));
     ASSERT_TRUE(ran) << ran.error().message();
     ASSERT_EQ(ran->exit_code, 0) << ran->output;
     ASSERT_TRUE(eventually(seconds(60), [&] { return begun(latest_run(site)) >= nodes; }));
@@ -44,7 +45,9 @@ TEST(Long, TenUpgradesCancelledAndOneFinalizedInASitesLife) {
     ASSERT_NO_FATAL_FAILURE(expect_settled(site, bundles().from));
     ASSERT_TRUE(users.work(seconds(31))) << users.words();
   }
-  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--no-hold", "--max-load", "0"}, seconds(90));
+  auto ran = site->afloat(
+      {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--wait", "--no-hold", "--max-load", "0"},
+      seconds(90));
   ASSERT_TRUE(ran) << ran.error().message();
   EXPECT_EQ(ran->exit_code, 0) << ran->output;
   EXPECT_TRUE(users.work(seconds(5))) << users.words();

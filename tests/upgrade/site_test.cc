@@ -21,7 +21,9 @@ TEST(UpgradeOfASite, FailsNoRequestAndLosesNoWriteUnderLoad) {
   Users users(site);
   ASSERT_TRUE(users.begin()) << users.words();
   ASSERT_TRUE(users.work(seconds(2))) << users.words();
-  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--no-hold", "--max-load", "0"}, seconds(60));
+  auto ran = site->afloat(
+      {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--wait", "--no-hold", "--max-load", "0"},
+      seconds(60));
   ASSERT_TRUE(ran) << ran.error().message();
   EXPECT_EQ(ran->exit_code, 0) << ran->output;
   EXPECT_TRUE(users.work(seconds(2))) << users.words();
@@ -113,7 +115,9 @@ TEST(UpgradeOfASite, GoesRoundTheFenceWithNoWrite) {
   ASSERT_NO_FATAL_FAILURE(install_fence_check(site->database()));
   Users users(site, 40);
   ASSERT_TRUE(users.begin()) << users.words();
-  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--wait", "--no-hold", "--max-load", "0"}, seconds(60));
+  auto ran = site->afloat(
+      {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--wait", "--no-hold", "--max-load", "0"},
+      seconds(60));
   ASSERT_TRUE(ran) << ran.error().message();
   EXPECT_EQ(ran->exit_code, 0) << ran->output;
   const auto code = users.go_home();
@@ -128,7 +132,8 @@ TEST(UpgradeOfASite, CancelledHalfWayIsOnTheOldReleaseAgain) {
   SiteFixture site;
   make_space(site);
   const auto id = make_page(site.admin("node1"), "Kept");
-  auto ran = site->afloat({"upgrade", "run", "--to", bundles().to, "--no-hold", "--max-load", "0"}, seconds(20));
+  auto ran = site->afloat(
+      {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--no-hold", "--max-load", "0"}, seconds(20));
   ASSERT_TRUE(ran) << ran.error().message();
   ASSERT_EQ(ran->exit_code, 0) << ran->output;
   // The nodes whose draining, and so their replacement, has begun.

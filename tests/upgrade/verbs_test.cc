@@ -103,7 +103,8 @@ TEST(Verbs, AReleaseThatCannotServeOnAHostIsRefusedBeforeTheFirstNodeStops) {
   const auto file = *local::read_file(site->config());
   // The old release takes no notice of a slip in its configuration; the new one would not start with it.
   ASSERT_TRUE(local::write_file(site->config(), "log_levle = \"info\"\n" + file, 0600));
-  const auto refused = say(site, {"upgrade", "run", "--to", bundles().to, "--wait", "--no-hold", "--max-load", "0"});
+  const auto refused = say(
+      site, {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--wait", "--no-hold", "--max-load", "0"});
   expect_said(refused, 1, {"Host host1", "'log_levle'", "did you mean 'log_level'?", "nothing was stopped"});
   EXPECT_EQ(std::pair(site->node_pid("node1"), site->node_pid("node2")), pids);
   EXPECT_EQ(site.phase(), "STABLE");

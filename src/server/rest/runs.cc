@@ -7,7 +7,6 @@
 #include <fstream>
 #include <iterator>
 
-#include "adapters/files/releases.h"
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "rollout/plan.h"
@@ -15,6 +14,7 @@
 #include "rollout/run_json.h"
 #include "rollout/step.h"
 #include "server/auth.h"
+#include "server/rest/run_notes.h"
 #include "store/cluster_store.h"
 #include "store/run_store.h"
 #include "version/bundle_signature.h"
@@ -37,6 +37,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
  public:
   explicit Runs(Context& context)
       : context_(context),
+        notes_(context),
         runs_(store::make_run_store(context.database)),
         cluster_(store::make_cluster_store(context.database, context.clock, context.timer)) {}
 
@@ -47,9 +48,23 @@ class Runs : public std::enable_shared_from_this<Runs> {
     if (!body) co_return http::error_response(body.error());
     auto run = new_run(*body, identity->user_name);
     if (!run) co_return http::error_response(run.error());
+    const auto acknowledges = optional_bool(*body, "acknowledge_notes");
+    if (!acknowledges) co_return http::error_response(acknowledges.error());
+    auto target = version::parse_version(run->to);
+    if (!target) co_return http::error_response(target.error());
+    auto notes = co_await notes_.look_from_here(std::move(*target), request.deadline);
+    if (!notes) co_return http::error_response(notes.error());
+    // Whatever was sent: where this node can record who has read the notes, the run asks for it.
+    run->options.notes_recorded = notes->knows_target();
+    std::optional<std::vector<std::string>> acknowledged;
+    if (acknowledges->value_or(false)) {
+      auto after = co_await notes_.acknowledge(std::move(*notes), identity->user_name, request.deadline);
+      if (!after) co_return http::error_response(after.error());
+      acknowledged = after->versions();
+    }
     auto id = co_await runs_->create(std::move(*run), request.deadline);
     if (!id) co_return http::error_response(id.error());
-    auto response = co_await shown(*id, 201, request.deadline);
+    auto response = co_await shown(*id, 201, request.deadline, std::move(acknowledged));
     response.headers.set("Location", fmt::format("/rest/afloat/1/runs/{}", *id));
     co_return response;
   }
@@ -118,12 +133,24 @@ class Runs : public std::enable_shared_from_this<Runs> {
     seen.database_encoding = *encoding;
     if (auto replicas = co_await runs_->database_replicas(request.deadline)) seen.replicas = std::move(*replicas);
     seen.edition = context_.config.edition;
+    const auto from = version::parse_version(seen.cluster->state->cluster_version);
+    if (!from) co_return http::error_response(from.error());
+    auto notes = co_await notes_.look(*from, *target, request.deadline);
+    if (!notes) co_return http::error_response(notes.error());
+    auto verdict = version::hop_verdict(version::policy_of(version::Product::afloat), *from, *target);
+    if (notes->catalogue) {
+      auto releases = version::releases_of(notes->known);
+      seen.notes = rollout::view_of(notes->notes, notes->read, notes->knows_target());
+      seen.target = version::facts_of(*from, *target, releases);
+      seen.way = version::rolling_way(version::to_string(*from), *to, releases);
+      verdict =
+          version::find_path(version::policy_of(version::Product::afloat), *from, *target, std::move(releases)).verdict;
+    }
     if (auto read = co_await read_manifest(*to, &seen); !read) co_return http::error_response(read.error());
 
     rollout::Run run;
     run.from = seen.cluster->state->cluster_version;
     run.to = *to;
-    if (auto found = co_await find_way(run.from, run.to, &seen); !found) co_return http::error_response(found.error());
     const auto checks = rollout::preflight(run.from, run.to, seen);
     bool failed = false;
     for (const auto& check : checks) failed = failed || check.result == rollout::CheckResult::fail;
@@ -144,6 +171,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
     co_return http::json_response(200, json::serialize(json::object{{"from", run.from},
                                                                     {"to", run.to},
                                                                     {"possible", !failed},
+                                                                    {"verdict", std::string(to_string(verdict))},
                                                                     {"hops", json::value_from(seen.way)},
                                                                     {"expected_ms", expected},
                                                                     {"checks", json::parse(rollout::to_json(checks))},
@@ -211,10 +239,13 @@ class Runs : public std::enable_shared_from_this<Runs> {
     co_return co_await shown(*id, 202, request.deadline);
   }
 
-  Async<http::Response> shown(std::int64_t id, int status, Deadline deadline) {
+  /// `acknowledged`: versions whose notes whoever begins the run says to have read.
+  Async<http::Response> shown(std::int64_t id, int status, Deadline deadline,
+                              std::optional<std::vector<std::string>> acknowledged = std::nullopt) {
     auto run = co_await runs_->load(id, deadline);
     if (!run) co_return http::error_response(run.error());
     auto object = co_await described(&*run, deadline);
+    if (acknowledged) object["notes_acknowledged"] = json::value_from(*acknowledged);
     rollout::Observation seen;
     auto snapshot = co_await cluster_->observe(deadline);
     auto durations = co_await runs_->durations(deadline);
@@ -243,14 +274,6 @@ class Runs : public std::enable_shared_from_this<Runs> {
     co_return object;
   }
 
-  Task<void> find_way(std::string from, std::string to, rollout::Observation* seen) {
-    if (context_.config.catalogue.empty()) co_return Result<void>{};
-    co_return co_await context_.offload([folder = context_.config.catalogue, from, to, seen] {
-      if (const auto known = files::known_releases(folder))
-        seen->way = version::rolling_way(from, to, version::releases_of(*known));
-    });
-  }
-
   Task<void> read_manifest(std::string to, rollout::Observation* seen) {
     const auto folder = std::filesystem::path(context_.config.catalogue) / to;
     std::string text;
@@ -266,7 +289,6 @@ class Runs : public std::enable_shared_from_this<Runs> {
     const auto manifest = version::parse_manifest(text);
     seen->in_catalogue = manifest.has_value();
     if (!manifest) co_return Result<void>{};
-    seen->target_rolls = manifest->rolling;
     const auto& keys = context_.config.trusted_keys;
     seen->bundle = rollout::BundleView{.keys = !keys.empty()};
     if (keys.empty()) co_return Result<void>{};
@@ -321,6 +343,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
   }
 
   Context& context_;
+  NotesDesk notes_;
   std::unique_ptr<RunStore> runs_;
   std::unique_ptr<ClusterStore> cluster_;
 };
@@ -336,6 +359,7 @@ void add_run_routes(http::Router& router, Context& context) {
   add("GET", "", &Runs::list);
   add("POST", "", &Runs::create);
   add("GET", "/plan", &Runs::plan);
+  add_run_notes_routes(router, context);
   add("GET", "/{id}", &Runs::show);
   add("POST", "/{id}/cancel", &Runs::cancel);
   add("POST", "/{id}/resume", &Runs::resume);

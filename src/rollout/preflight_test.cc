@@ -1,0 +1,123 @@
+#include "rollout/preflight.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace afloat::rollout {
+namespace {
+
+Check check_of(std::string_view id, const Observation& seen, const std::string& from = "1.1.0",
+               const std::string& to = "1.2.0") {
+  const auto checks = preflight(from, to, seen);
+  const auto found = std::ranges::find(checks, id, &Check::id);
+  if (found != checks.end()) return *found;
+  ADD_FAILURE() << "no check " << id;
+  return {};
+}
+
+struct NotesCase {
+  std::string_view name;
+  std::optional<NotesView> notes;
+  CheckResult result;
+  std::string_view found, action;
+};
+
+TEST(Preflight, NotesAreReadBeforeARun) {
+  for (const auto& [name, notes, result, found, action] : {
+           NotesCase{"no catalogue", std::nullopt, CheckResult::unknown, "not asked", "--acknowledge"},
+           NotesCase{"none on the way", NotesView{}, CheckResult::pass, "no notes", ""},
+           NotesCase{"all read", NotesView{{"1.2.0", "1.1.1"}, {}, "admin, bob", true}, CheckResult::pass,
+                     "1.2.0, 1.1.1, by admin, bob", ""},
+           NotesCase{"one of them not", NotesView{{"1.2.0"}, {"1.1.1"}, "admin", true}, CheckResult::fail,
+                     "not acknowledged: 1.1.1", "afloat upgrade notes --to 1.2.0 --acknowledge"},
+           NotesCase{"nodes that have no place for it", NotesView{{}, {"1.2.0"}, "", false}, CheckResult::warn,
+                     "could not record it", "releases show"},
+       }) {
+    SCOPED_TRACE(name);
+    Observation seen;
+    seen.notes = notes;
+    const auto check = check_of("notes_acknowledged", seen);
+    EXPECT_EQ(check.result, result);
+    EXPECT_NE(check.found.find(found), std::string::npos) << check.found;
+    EXPECT_NE(check.action.find(action), std::string::npos) << check.action;
+    EXPECT_FALSE(check.may_settle) << "waiting reads nothing";
+  }
+}
+
+TEST(Preflight, OnlyNotesWhoseTextWasReadCountAsRead) {
+  const std::vector<version::ReleaseNotes> notes{{"1.2.0", "new", "d2"}, {"1.1.1", "fix", "d1"}};
+  const auto view = view_of(notes, {{"1.1.1", "d1", "bob", 5}, {"1.2.0", "before it was changed", "bob", 6}}, true);
+  EXPECT_EQ(view.read, std::vector<std::string>{"1.1.1"});
+  EXPECT_EQ(view.unread, std::vector<std::string>{"1.2.0"});
+  EXPECT_EQ(view.readers, "bob");
+}
+
+struct OfflineCase {
+  std::string_view name;
+  std::string from, to;
+  version::HopFacts facts;
+  CheckResult rolling, offline;
+};
+
+TEST(Preflight, ADowntimeHelpsWhereTheHopOnlyDoesNotRoll) {
+  const auto stop = version::parse_version("1.3.5").value();
+  for (const auto& [name, from, to, facts, rolling, offline] : {
+           OfflineCase{"the next feature release", "1.1.0", "1.2.0", {}, CheckResult::pass, CheckResult::pass},
+           OfflineCase{"a manifest that asks for it",
+                       "1.1.0",
+                       "1.2.0",
+                       {.rolling = false},
+                       CheckResult::fail,
+                       CheckResult::pass},
+           OfflineCase{"a platform release", "1.4.0", "2.0.0", {}, CheckResult::fail, CheckResult::pass},
+           OfflineCase{
+               "more than one feature release, and no way", "1.1.0", "1.3.0", {}, CheckResult::fail, CheckResult::pass},
+           OfflineCase{"a required stop between",
+                       "1.1.0",
+                       "1.4.0",
+                       {.required_stops = {stop}},
+                       CheckResult::fail,
+                       CheckResult::fail},
+           OfflineCase{"the same version", "1.1.0", "1.1.0", {}, CheckResult::fail, CheckResult::fail},
+           OfflineCase{"a downgrade", "1.2.0", "1.1.0", {}, CheckResult::fail, CheckResult::fail},
+       }) {
+    SCOPED_TRACE(name);
+    Observation seen;
+    seen.target = facts;
+    const auto check = check_of("hop_allowed", seen, from, to);
+    EXPECT_EQ(check.result, rolling) << check.found;
+    EXPECT_EQ(check.action.contains("afloat upgrade run --to " + to + " --offline"), rolling != offline)
+        << "only where it helps: " << check.action;
+    seen.offline = true;
+    seen.way = {to};  // whatever leads there in rolling hops: this run goes straight
+    EXPECT_EQ(check_of("hop_allowed", seen, from, to).result, offline);
+  }
+}
+
+TEST(Preflight, AWayOfHopsIsAllowedAsAWhole) {
+  Observation seen;
+  seen.way = {"1.1.1", "1.2.0"};
+  const auto check = check_of("hop_allowed", seen, "1.0.0", "1.2.0");
+  EXPECT_EQ(check.result, CheckResult::pass);
+  EXPECT_NE(check.found.find("2 hops roll: 1.0.0 to 1.1.1 to 1.2.0"), std::string::npos) << check.found;
+}
+
+TEST(Preflight, WhatTheManifestSaysOfTheHopDecides) {
+  Observation seen;
+  EXPECT_EQ(check_of("hop_allowed", seen).result, CheckResult::pass);
+  seen.target.rolling = false;
+  auto check = check_of("hop_allowed", seen);
+  EXPECT_EQ(check.result, CheckResult::fail);
+  EXPECT_NE(check.found.find("the manifest of 1.2.0 asks for downtime"), std::string::npos) << check.found;
+  EXPECT_NE(check.action.find("afloat upgrade path"), std::string::npos);
+  seen.target = {.rolling = true, .upgrade_from_min = {}, .required_stops = {}, .from_last_feature = true};
+  EXPECT_EQ(check_of("hop_allowed", seen, "1.4.0", "2.0.0").result, CheckResult::pass);
+  seen.target.upgrade_from_min = version::parse_version("1.1.5").value();
+  check = check_of("hop_allowed", seen);
+  EXPECT_EQ(check.result, CheckResult::fail);
+  EXPECT_NE(check.found.find("1.1.5 or above first"), std::string::npos) << check.found;
+}
+
+}  // namespace
+}  // namespace afloat::rollout
