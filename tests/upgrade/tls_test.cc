@@ -48,8 +48,9 @@ TEST(TlsSite, AnUpgradeOverHttpsAndAgentsWithTokensFailsNoRequestAndLosesNoWrite
   const auto id = make_page(site.admin("node1"), "Sealed");
   Users users(site, 80);
   ASSERT_TRUE(users.begin()) << users.words();
-  auto begun =
-      site->afloat({"upgrade", "run", "--to", AFLOAT_NEXT_VERSION, "--no-hold", "--max-load", "0"}, seconds(20));
+  // These nodes know of acknowledgements, so without one the run is refused.
+  auto begun = site->afloat({"upgrade", "run", "--to", AFLOAT_NEXT_VERSION, "--acknowledge-notes", "--no-hold", "--max-load", "0"},
+                            seconds(20));
   ASSERT_TRUE(begun) << begun.error().message();
   ASSERT_EQ(begun->exit_code, 0) << begun->output;
 
