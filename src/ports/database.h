@@ -9,7 +9,8 @@
 #include "ports/task.h"
 #include "ports/time.h"
 
-/// SQL for store/. One implementation: adapters/postgres (SQLite follows with the trial).
+/// SQL for store/. Two implementations: adapters/postgres, and adapters/sqlite for a trial. Statements are PostgreSQL's;
+/// store/dialect.h has what SQLite runs for each.
 namespace afloat {
 
 /// Codes of connection errors, all of kind unavailable. `refuses`: waiting does not mend it (wrong password, no such
@@ -66,7 +67,8 @@ class Rows {
   bool is_null(std::size_t row, std::size_t column) const { return !at(row, column); }
   std::string text(std::size_t row, std::size_t column) const { return at(row, column).value_or(std::string()); }
   std::int64_t number(std::size_t row, std::size_t column) const;  ///< 0 for NULL
-  bool flag(std::size_t row, std::size_t column) const { return at(row, column) == "t"; }
+  /// PostgreSQL says t, SQLite 1.
+  bool flag(std::size_t row, std::size_t column) const { return at(row, column) == "t" || at(row, column) == "1"; }
   std::string bytes(std::size_t row, std::size_t column) const;
 };
 
@@ -83,6 +85,8 @@ struct Gates {
   }
 };
 
+enum class SqlDialect { postgresql, sqlite };
+
 struct Transaction {
   virtual ~Transaction() = default;
   virtual Task<Rows> run(Statement statement) = 0;
@@ -95,6 +99,8 @@ struct Transaction {
 /// internal otherwise (message and SQLSTATE).
 struct Database {
   virtual ~Database() = default;
+  /// For the one question that has no common form: full-text search.
+  virtual SqlDialect dialect() const { return SqlDialect::postgresql; }
   /// One autocommit read on the shared pipeline.
   virtual Task<Rows> read(Statement statement, Deadline deadline) = 0;
   /// A read that may take long (search, reports): on an exclusive connection.

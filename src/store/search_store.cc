@@ -8,6 +8,7 @@
 #include "store/page_index.h"
 #include "store/page_rows.h"
 #include "store/search_terms.h"
+#include "store/search_trial.h"
 #include "wiki/storage_xml.h"
 
 namespace afloat::store {
@@ -166,26 +167,57 @@ Statement search_statement(const SearchQuery& query, const Questions& questions,
       std::move(filter.args)};
 }
 
+/// A search as the database at hand understands it.
+class Search {
+ public:
+  /// False when nothing can be found.
+  Task<bool> understand(Database& database, const SearchQuery& query, Deadline deadline) {
+    trial_ = database.dialect() == SqlDialect::sqlite;
+    if (trial_) {
+      if (query.text) trial_text_ = trial_question(*query.text);
+      if (query.title_like) trial_title_ = trial_question(*query.title_like);
+      const auto hopeless = [](const auto& question) { return question && question->terms.empty(); };
+      co_return !hopeless(trial_text_) && !hopeless(trial_title_);
+    }
+    for (const auto& [typed, question] :
+         {std::pair(&query.text, &questions_.text), std::pair(&query.title_like, &questions_.title)}) {
+      if (!*typed) continue;
+      auto understood = co_await question_of(database, **typed, deadline);
+      if (!understood) co_return std::unexpected(understood.error());
+      *question = std::move(*understood);
+    }
+    co_return !questions_.hopeless();
+  }
+  Task<Rows> run(Database& database, const SearchQuery& query, IndexForm form, bool with_excerpt, Deadline deadline) {
+    if (!trial_) co_return co_await database.slow_read(search_statement(query, questions_, form, with_excerpt), deadline);
+    auto search = trial_search(query, trial_text_, trial_title_, with_excerpt);
+    co_return co_await database.slow_read({search.sql, std::move(search.args)}, deadline);
+  }
+  std::vector<std::string> shown() const {
+    if (trial_) return trial_text_ ? trial_text_->shown : trial_title_ ? trial_title_->shown : std::vector<std::string>();
+    if (questions_.text) return questions_.text->shown;
+    return questions_.title ? questions_.title->shown : std::vector<std::string>();
+  }
+
+ private:
+  bool trial_ = false;
+  Questions questions_;
+  std::optional<TrialQuestion> trial_text_, trial_title_;
+};
+
 }  // namespace
 
 Task<SearchResult> search_pages(Database& database, Gates gates, SearchQuery query, bool with_excerpt,
                                 Deadline deadline) {
   SearchResult result;
-  Questions questions;
-  for (const auto& [typed, question] :
-       {std::pair(&query.text, &questions.text), std::pair(&query.title_like, &questions.title)}) {
-    if (!*typed) continue;
-    auto understood = co_await question_of(database, **typed, deadline);
-    if (!understood) co_return std::unexpected(understood.error());
-    *question = std::move(*understood);
-  }
-  if (questions.hopeless()) co_return result;
+  Search search;
+  auto hopeful = co_await search.understand(database, query, deadline);
+  if (!hopeful) co_return std::unexpected(hopeful.error());
+  if (!*hopeful) co_return result;
   const auto form = index_form(gates);
-  auto rows = co_await database.slow_read(search_statement(query, questions, form, with_excerpt), deadline);
+  auto rows = co_await search.run(database, query, form, with_excerpt, deadline);
   if (!rows) co_return std::unexpected(rows.error());
-  const auto shown = questions.text    ? questions.text->shown
-                     : questions.title ? questions.title->shown
-                                       : std::vector<std::string>();
+  const auto shown = search.shown();
   std::vector<std::int64_t> without_plain;
   for (std::size_t row = 0; row < rows->size(); ++row) {
     result.hits.push_back({page_summary(*rows, row), {}});
@@ -201,7 +233,7 @@ Task<SearchResult> search_pages(Database& database, Gates gates, SearchQuery que
     // Beyond the end: the rows, and with them the total, are missing.
     query.start = 0;
     query.limit = 1;
-    auto first = co_await database.slow_read(search_statement(query, questions, form, false), deadline);
+    auto first = co_await search.run(database, query, form, false, deadline);
     if (!first) co_return std::unexpected(first.error());
     if (!first->empty()) result.total = first->number(0, page_column_count);
   }
