@@ -19,6 +19,7 @@
 #include "server/node.h"
 #include "server/start_checks.h"
 #include "server/templates.h"
+#include "server/trial.h"
 #include "store/upgrade_task.h"
 #include "version/version.h"
 
@@ -82,6 +83,41 @@ int serve(const std::string& config_path, const std::string& name) {
     return 1;
   }
   return server::run_node(*site, *node, std::move(options));
+}
+
+struct ServeChoice {
+  std::string config, node;
+  bool trial = false;
+  std::string data = "afloat-trial";
+  int port = 8090;
+};
+
+int serve_trial(const ServeChoice& choice) {
+  server::TrialOptions options{choice.data, choice.port, web_folder(), environment("AFLOAT_ADMIN_PASSWORD")};
+  if (auto web = server::check_web(options.web); !web) {
+    fmt::print(stderr, "afloat: {}\n", web.error().message());
+    return 1;
+  }
+  return server::run_trial(options);
+}
+
+int serve_or_trial(const CLI::App& command, const ServeChoice& choice) {
+  const auto given = [&](const char* option) { return command.count(option) > 0; };
+  if (choice.trial && (given("--config") || given("--node"))) {
+    fmt::print(stderr, "afloat: --trial serves a database of its own and reads no site.toml. Leave --config and --node "
+                       "away for a trial, or --trial for a node of that site.\n");
+    return 1;
+  }
+  if (choice.trial) return serve_trial(choice);
+  if (given("--data") || given("--port")) {
+    fmt::print(stderr, "afloat: --data and --port are of --trial; a node has both from site.toml.\n");
+    return 1;
+  }
+  if (!given("--node")) {
+    fmt::print(stderr, "afloat: name the node with --node, or try Afloat without a site: afloat serve --trial\n");
+    return 1;
+  }
+  return serve(choice.config.empty() ? "site.toml" : choice.config, choice.node);
 }
 
 Task<void> expand(boost::asio::io_context& context, boost::asio::thread_pool& pool, std::string connection, std::string name) {
@@ -156,13 +192,18 @@ struct Choice {
 }  // namespace
 
 void add_serve_command(CLI::App& app, int& exit_code) {
-  auto choice = std::make_shared<Choice>();
+  auto choice = std::make_shared<ServeChoice>();
   auto* command = app.add_subcommand("serve", "Run one node of the site until it is stopped.");
-  command->add_option("--config", choice->config, "The site's configuration")->capture_default_str();
-  command->add_option("--node", choice->node, "Which [[node]] of it this is")->required();
-  command->footer("Example: afloat serve --config site.toml --node node1\n\n"
-                  "Exit codes: 0 stopped, 1 error, 78 refused by the cluster (don't start it again as it is).");
-  command->callback([choice, &exit_code] { exit_code = serve(choice->config, choice->node); });
+  command->add_option("--config", choice->config, "The site's configuration (default: site.toml)");
+  command->add_option("--node", choice->node, "Which [[node]] of it this is");
+  command->add_flag("--trial", choice->trial, "One node with a database of its own, to try Afloat with; no cluster, no site.toml");
+  command->add_option("--data", choice->data, "The trial's folder")->capture_default_str();
+  command->add_option("--port", choice->port, "The trial's port, on this machine alone")->check(CLI::Range(1, 65535))->capture_default_str();
+  command->footer("Example: afloat serve --config site.toml --node node1\n"
+                  "         afloat serve --trial --data trial --port 8090\n\n"
+                  "Exit codes: 0 stopped, 1 error, 78 refused by the cluster, or by a trial's folder that a later release has\n"
+                  "written (don't start it again as it is).");
+  command->callback([choice, command, &exit_code] { exit_code = serve_or_trial(*command, *choice); });
 
   auto checked = std::make_shared<Choice>();
   auto* check = app.add_subcommand("selfcheck", "Tell whether this program could serve as a node here; changes nothing.");

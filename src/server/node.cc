@@ -16,6 +16,7 @@
 #include "adapters/files/blob_store.h"
 #include "adapters/http/server.h"
 #include "adapters/http/tls_watch.h"
+#include "adapters/postgres/database.h"
 #include "base/hash.h"
 #include "cluster/admission.h"
 #include "server/finalizer.h"
@@ -182,7 +183,8 @@ class Node final : public NodeControl {
     for (int i = 0; i < config_.threads; ++i) {
       auto options = database_options_;
       options.write_connections = std::max(1, site_.write_connections / config_.threads);
-      auto shard = Shard::make({site_, config_, info_, options_.web, options, clock_, pool_, hashing_, *key, *blobs_, metrics_, *this, auth_shared_, tasks_running_});
+      const auto database = [this, options](asio::io_context& io) { return postgres::make_database(io, pool_, options); };
+      auto shard = Shard::make({site_, config_, info_, options_.web, database, clock_, pool_, hashing_, *key, *blobs_, metrics_, *this, auth_shared_, tasks_running_});
       if (!shard) co_return std::unexpected(shard.error());
       shards_.push_back(std::move(*shard));
     }

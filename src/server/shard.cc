@@ -22,7 +22,7 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   std::unique_ptr<Shard> shard(new Shard(std::move(parts)));
   Shard* self = shard.get();
   const NodeParts& p = self->parts_;
-  self->database_ = postgres::make_database(self->io_, p.pool, p.database);
+  self->database_ = p.make_database(self->io_);
   self->changes_ = std::make_unique<store::ChangeLog>(*self->database_);
   self->changes_->subscribe([self](std::string_view kind, std::string_view key) {
     if (kind == "*")
@@ -50,11 +50,16 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   self->context_.reset(new Context{p.config, p.info, p.clock, self->timer_, *self->database_, self->gates_,
                                    *self->changes_, p.blobs, *self->auth_, self->cache_, p.metrics, *self->templates_,
                                    *self->long_tasks_, offload_here});
-  self->cluster_ = store::make_cluster_store(*self->database_, p.clock, self->timer_);
   Context& context = *self->context_;
   add_status_routes(self->router_, context, p.control);
-  add_zdu_routes(self->router_, context, *self->cluster_);
-  add_cluster_routes(self->router_, context, *self->cluster_, p.control);
+  if (p.clustered) {
+    self->cluster_ = store::make_cluster_store(*self->database_, p.clock, self->timer_);
+    add_zdu_routes(self->router_, context, *self->cluster_);
+    add_cluster_routes(self->router_, context, *self->cluster_, p.control);
+    add_run_routes(self->router_, context);
+  } else {
+    add_trial_routes(self->router_, context);
+  }
   add_content_routes(self->router_, context);
   add_attachment_routes(self->router_, context);
   add_space_routes(self->router_, context);
@@ -62,7 +67,6 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   add_user_routes(self->router_, context);
   add_longtask_routes(self->router_, context);
   add_import_routes(self->router_, context);
-  add_run_routes(self->router_, context);
   add_page_routes(self->router_, context);
   add_asset_routes(self->router_, *self->assets_);
   http::ServerLimits limits;

@@ -1,13 +1,13 @@
 #pragma once
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/thread_pool.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
 
 #include "adapters/asio/runtime.h"
 #include "adapters/http/server.h"
-#include "adapters/postgres/database.h"
 #include "ports/cluster_store.h"
 #include "server/assets.h"
 #include "server/auth.h"
@@ -26,7 +26,7 @@ struct NodeParts {
   const NodeConfig& node_config;
   const NodeInfo& info;
   std::string web;  ///< folder with templates/ and assets/
-  postgres::Options database;
+  std::function<std::unique_ptr<Database>(boost::asio::io_context&)> make_database;
   SystemClock& clock;
   boost::asio::thread_pool& pool;
   boost::asio::thread_pool& hashing;  ///< one thread of low priority, for passwords
@@ -36,6 +36,7 @@ struct NodeParts {
   NodeControl& control;
   std::shared_ptr<AuthShared> auth_shared;
   std::shared_ptr<std::atomic<int>> tasks_running;
+  bool clustered = true;  ///< false: no route of a cluster or an upgrade but one that refuses (a trial)
 };
 
 /// One thread of a node: an io_context with everything that its requests use. Nothing in it is shared
