@@ -12,8 +12,7 @@ Async<http::Response> refuse(Context* context, http::Request request) {
       ErrorKind::permission_denied,
       "This needs a clustered installation, and this is a trial: one node with a database of its own, which can't be "
       "clustered or rolled. To see a rolling upgrade, run `afloat demo`; for a site that can be rolled, set up "
-      "PostgreSQL and start with `afloat serve --config site.toml --node NAME`. To upgrade the trial, stop it and "
-      "start "
+      "PostgreSQL and start with `afloat serve --config site.toml --node NAME`. To upgrade the trial, stop it and start "
       "the newer release with the same --data."));
 }
 
