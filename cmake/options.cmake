@@ -52,12 +52,37 @@ function(afloat_library folder)
   endif()
 endfunction()
 
-# The version stamp's object: generated, so that only it is compiled anew for another stamp.
+# The version stamp's object: generated, so that only it is compiled anew for another stamp. A program without a fault
+# profile is linked with fault_none.cc, so that no release has code of a fault.
 function(afloat_stamp target version profile)
+  set(faults fault_none)
+  if(NOT profile STREQUAL "none")
+    set(faults fault_profiles)
+    set(profiles ${CMAKE_SOURCE_DIR}/src/faults/fault_profiles.cc)
+    file(STRINGS ${profiles} known REGEX "^ +{Profile::[a-z_0-9]+, \"${profile}\"},$")
+    if(NOT known)
+      message(FATAL_ERROR "There is no fault profile ${profile}; ${profiles} lists those there are.")
+    endif()
+  endif()
+  target_sources(${target} PRIVATE $<TARGET_OBJECTS:afloat_${faults}>)
   set(AFLOAT_STAMP_VERSION ${version})
   set(AFLOAT_STAMP_PROFILE ${profile})
   configure_file(${CMAKE_SOURCE_DIR}/cmake/version_stamp.cc.in ${CMAKE_BINARY_DIR}/stamp/${target}/version_stamp.cc @ONLY)
   target_sources(${target} PRIVATE ${CMAKE_BINARY_DIR}/stamp/${target}/version_stamp.cc)
+endfunction()
+
+# An object that several programs are linked with.
+function(afloat_object name source)
+  add_library(afloat_${name} OBJECT ${CMAKE_SOURCE_DIR}/${source})
+  target_link_libraries(afloat_${name} PRIVATE afloat_cli afloat_warnings)
+endfunction()
+
+# The program once more, from the same objects, as another version or with a fault profile: one link of a second.
+function(afloat_variant name version profile)
+  add_executable(${name} $<TARGET_OBJECTS:afloat_main>)
+  target_link_libraries(${name} PRIVATE afloat_cli afloat_warnings)
+  target_link_options(${name} PRIVATE -Wl,--strip-all)
+  afloat_stamp(${name} ${version} ${profile})
 endfunction()
 
 function(afloat_program name)
@@ -66,7 +91,7 @@ function(afloat_program name)
     set(version ${AFLOAT_VERSION})
   endif()
   set_property(DIRECTORY ${CMAKE_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/VERSION)
-  add_executable(${name} src/cli/main.cc)
+  add_executable(${name} $<TARGET_OBJECTS:afloat_main>)
   target_link_libraries(${name} PRIVATE afloat_cli afloat_warnings)
   afloat_stamp(${name} ${version} ${AFLOAT_FAULT_PROFILE})
 endfunction()

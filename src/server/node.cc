@@ -19,6 +19,7 @@
 #include "adapters/postgres/database.h"
 #include "base/hash.h"
 #include "cluster/admission.h"
+#include "faults/faults.h"
 #include "server/finalizer.h"
 #include "server/identity.h"
 #include "server/log.h"
@@ -196,6 +197,7 @@ class Node final : public NodeControl {
       auto warm = co_await asio::co_spawn(shard->io(), shard->warm_up(in(seconds(20))), asio::use_awaitable);
       if (!warm) co_return warm;
     }
+    while (faults::keeps_from_active() && !stopping_ && !failed_) co_await wake_.wait_until(in(milliseconds(200)));
     if (stopping_) co_return Result<void>{};
     co_return co_await change_state(NodeState::ACTIVE, false);
   }
@@ -420,6 +422,7 @@ class Node final : public NodeControl {
   }
 
   void on_stop_signal() {
+    if (faults::loses_stop_signal()) return;
     stopping_ = true;
     wake_.notify_all();
   }
@@ -537,6 +540,7 @@ void use_all_file_handles() {
 }  // namespace
 
 int run_node(const SiteConfig& site, const NodeConfig& config, NodeOptions options) {
+  faults::process_started();
   set_log_node(config.name);
   set_log_level(site.log_level);
   if (auto folders = check_folders(site, config); !folders) {

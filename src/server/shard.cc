@@ -4,6 +4,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "faults/faults.h"
 #include "server/import.h"
 #include "server/log.h"
 #include "server/pages/pages.h"
@@ -156,7 +157,16 @@ Async<http::Response> Shard::handle(http::Request request) {
   } else {
     auto use = gates_.use();
     const std::string target = request.method + " " + request.target;
-    response = co_await router_.route(std::move(request));
+    const auto fault = faults::request_arrived(request.method, request.path);
+    if (fault.delay.count() > 0) (void)co_await timer_.sleep_until(parts_.clock.steady_now() + fault.delay);
+    if (fault.fails) {
+      response = http::error_response(Error(ErrorKind::internal, "the fault profile lets this request fail"));
+    } else {
+      const auto path = request.path;
+      response = co_await router_.route(std::move(request));
+      if (auto other = faults::other_answer(path, *response.body))
+        response.body = std::make_shared<const std::string>(*std::move(other));
+    }
     log(Level::debug, "request", {{"target", target}, {"status", std::to_string(response.status)}});
     if (!response.fault.empty()) note_fault(target, response);
   }

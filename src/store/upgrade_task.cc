@@ -5,6 +5,7 @@
 #include "base/hash.h"
 #include "base/text.h"
 #include "cluster/model.h"
+#include "faults/faults.h"
 #include "store/cluster_store.h"
 #include "version/policy.h"
 #include "version/version.h"
@@ -171,8 +172,9 @@ Task<void> run_ddl(Transaction& transaction, std::string sql, std::string task_i
 }
 
 Task<void> finish_contract(Transaction& transaction, const UpgradeTask& task, int token) {
-  for (const auto& step : task.steps) {
-    auto done = co_await run_ddl(transaction, std::string(step.sql), task.declaration.id, token, "relaxed");
+  for (std::size_t i = 0; i < task.steps.size(); ++i) {
+    if (auto why = faults::task_fails("contract", i)) co_return fail(ErrorKind::internal, *why);
+    auto done = co_await run_ddl(transaction, std::string(task.steps[i].sql), task.declaration.id, token, "relaxed");
     if (!done) co_return done;
   }
   auto recorded = co_await transaction.run({done_sql, {task.declaration.id, token}});
@@ -292,8 +294,12 @@ Task<void> TaskRunner::expand(std::function<void(std::string)> say, Deadline dea
     }
     say(fmt::format("running {}", id));
     Result<void> done;
-    for (auto i = done_steps(claimed->checkpoint); done && i < task->steps.size(); ++i)
-      done = co_await run_step(task->steps[i], id, claimed->token, steps_done(i + 1), say, deadline);
+    for (auto i = done_steps(claimed->checkpoint); done && i < task->steps.size(); ++i) {
+      if (auto why = faults::task_fails("expand", i))
+        done = fail(ErrorKind::internal, *why);
+      else
+        done = co_await run_step(task->steps[i], id, claimed->token, steps_done(i + 1), say, deadline);
+    }
     if (done) {
       auto recorded = co_await database_.slow_read({done_sql, {id, claimed->token}}, deadline);
       if (!recorded) co_return std::unexpected(recorded.error());
@@ -313,10 +319,13 @@ Task<void> TaskRunner::run_batch(Transaction& transaction, const UpgradeTask& ta
   rows_done = *counted;
   auto mine = co_await transaction.run(
       {"update upgrade_task set done = done + $3::bigint, lease_until = clock_timestamp() + interval '5 s', "
-       "updated_at = clock_timestamp() where id = $1 and token = $2::int and state = 'running'",
+       "updated_at = clock_timestamp() where id = $1 and token = $2::int and state = 'running' "
+       "returning done - $3::bigint",
        {task.declaration.id, token, rows_done}});
   if (!mine) co_return std::unexpected(mine.error());
   if (mine->affected == 0) co_return taken(task.declaration.id);
+  if (auto why = faults::task_fails("backfill", static_cast<std::size_t>(mine->number(0, 0))))
+    co_return fail(ErrorKind::internal, *why);
   co_return Result<void>{};
 }
 

@@ -9,6 +9,7 @@
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/load.h"
+#include "cli/run_desk.h"
 
 namespace afloat::test {
 
@@ -56,6 +57,14 @@ std::optional<std::vector<std::string>> first_row(PGconn* link, const std::strin
 
 std::string JournalStep::title() const { return (back ? "back: " : "") + kind + (node.empty() ? "" : " " + node); }
 
+std::pair<std::size_t, std::size_t> Figures::between(std::int64_t begin_ms, std::int64_t end_ms) const {
+  const auto count = [&](const std::vector<std::int64_t>& times) {
+    return static_cast<std::size_t>(
+        std::ranges::count_if(times, [&](std::int64_t at) { return at >= begin_ms && at < end_ms; }));
+  };
+  return {count(at_ms), count(failed_at_ms)};
+}
+
 FaultSite::FaultSite(SiteSetup setup, int rate)
     : site_(std::make_unique<SiteFixture>(with_own_conductor(std::move(setup)))), rate_(rate) {
   link_ = connect((*site_)->database());
@@ -90,7 +99,9 @@ Figures FaultSite::figures() {
   EXPECT_TRUE(ledger->ended);
   seen.requests = ledger->outcomes.size();
   for (const auto& outcome : ledger->outcomes) {
+    seen.at_ms.push_back(outcome.at_ms);
     if (outcome.failure.empty()) continue;
+    seen.failed_at_ms.push_back(outcome.at_ms);
     if (++seen.failed <= 10)
       seen.text += fmt::format("{} at {} by {}: {}\n", outcome.kind, outcome.at_ms, outcome.node, outcome.failure);
     ++seen.failures[outcome.failure.substr(0, 40)];
@@ -127,9 +138,9 @@ std::string FaultSite::sql(const std::string& statement) {
   return {};
 }
 
-void FaultSite::start_conductor() {
+void FaultSite::start_conductor(const std::string& soak_seconds) {
   local::ProcessOptions run;
-  run.argv = {bundles().program, "conductor", "--config", (*site_)->config(), "--soak", "0"};
+  run.argv = {bundles().program, "conductor", "--config", (*site_)->config(), "--soak", soak_seconds};
   run.env = (*site_)->credentials();
   run.log = (*site_)->dir() + "/logs/conductor.log";
   auto started = local::Process::start(run);
@@ -146,6 +157,11 @@ void FaultSite::begin_run(const std::string& options) {
       "/rest/afloat/1/runs",
       fmt::format(R"({{"to":"{}","acknowledge_notes":true,"options":{}}})", bundles().to, options));
   ASSERT_EQ(begun.status, 201) << *begun.body;
+}
+
+void FaultSite::begin_run_at_the_desk(const rollout::Options& options) {
+  const auto begun = cli::RunDesk((*site_)->config()).create(bundles().to, "", options);
+  ASSERT_TRUE(begun) << begun.error().message();
 }
 
 void FaultSite::ask(const std::string& what) {

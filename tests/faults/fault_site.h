@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "rollout/options.h"
 #include "upgrade/site_helpers.h"
 
 struct pg_conn;
@@ -31,8 +32,11 @@ struct Deeds {
 struct Figures {
   std::size_t requests = 0, failed = 0;
   std::int64_t acknowledged = 0, lost = 0;
-  std::map<std::string, int> failures;  ///< "503 ...": how often
-  std::string text;                     ///< for a failed test
+  std::map<std::string, int> failures;            ///< "503 ...": how often
+  std::string text;                               ///< for a failed test
+  std::vector<std::int64_t> at_ms, failed_at_ms;  ///< when they were due, since 1970
+  /// Requests, and failed ones, that were due in this stretch of time.
+  std::pair<std::size_t, std::size_t> between(std::int64_t begin_ms, std::int64_t end_ms) const;
 };
 
 /// A site with three nodes and users, whose conductor is killed and started by the test.
@@ -55,7 +59,7 @@ class FaultSite {
   /// First column of the first row; "" where there is none. Waits for a server that is away.
   std::string sql(const std::string& statement);
 
-  void start_conductor();
+  void start_conductor(const std::string& soak_seconds = "0");
   void kill_conductor();
   local::Process& conductor() { return conductor_; }
   /// What the dead one's lease would keep the next one from is over at once.
@@ -66,6 +70,8 @@ class FaultSite {
   void ask(const std::string& what);  ///< "cancel" or "resume"
   /// state: "running", "done", ...; "" where there is no run.
   std::string run_state() { return sql("select state from upgrade_run order by id desc limit 1"); }
+  /// The same with wishes that nodes of the old release don't know. ASSERT_NO_FATAL_FAILURE.
+  void begin_run_at_the_desk(const rollout::Options& options);
   std::string run_message() { return sql("select message from upgrade_run order by id desc limit 1"); }
   /// The newest entry of the newest run.
   JournalStep newest_step();

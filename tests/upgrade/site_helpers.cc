@@ -52,13 +52,14 @@ void sign_bundle(const std::string& bundle) {
 namespace {
 
 std::string catalogue_of(const std::string& folder, const std::string& linked, const std::string& packed,
-                         const std::string& program, const std::string& web) {
+                         const std::string& program, const std::string& web, const std::string& fault_profile) {
   EXPECT_TRUE(local::make_folders(folder));
   fs::create_directory_symlink(bundles().catalogue + "/" + linked, folder + "/" + linked);
   const auto bundle = folder + "/" + packed;
   local::ProcessOptions pack;
   pack.argv = {bundles().program, "releases", "pack", "--version", packed, "--binary",
-               program,           "--web",    web,    "--out",     bundle};
+               program,           "--web",    web,    "--out",     bundle, "--fault-profile",
+               fault_profile};
   auto done = local::run_checked(pack);
   EXPECT_TRUE(done) << done.error().message();
   sign_bundle(bundle);
@@ -67,13 +68,14 @@ std::string catalogue_of(const std::string& folder, const std::string& linked, c
 
 }  // namespace
 
-std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web) {
-  return catalogue_of(folder, bundles().from, bundles().to, program, web);
+std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web,
+                           const std::string& fault_profile) {
+  return catalogue_of(folder, bundles().from, bundles().to, program, web, fault_profile);
 }
 
 std::string catalogue_behind_target(const std::string& folder, const std::string& version, const std::string& program,
                                     const std::string& web) {
-  return catalogue_of(folder, bundles().to, version, program, web);
+  return catalogue_of(folder, bundles().to, version, program, web, "none");
 }
 
 void make_space(SiteFixture& site) {
@@ -269,7 +271,8 @@ AtHome come_home(SiteFixture& site, Users& users, std::size_t at_least) {
   for (const auto& outcome : ledger->outcomes) {
     home.answered.insert(outcome.node);
     if (!outcome.failure.empty())
-      home.failed.push_back(fmt::format("{} at {} by {}: {}", outcome.kind, outcome.at_ms, outcome.node, outcome.failure));
+      home.failed.push_back(
+          fmt::format("{} at {} by {}: {}", outcome.kind, outcome.at_ms, outcome.node, outcome.failure));
   }
   cli::VerifyOptions verify;
   // The read-back speaks no TLS: nodes that do are read through the balancer.

@@ -21,7 +21,8 @@ std::string message_of(const http::Response& response);
 std::string page_json(const std::string& title, const std::string& text, int version = 0);
 /// Makes a catalogue in `folder` whose target release is packed, and signed, with this program and these web files.
 /// Returns the folder.
-std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web);
+std::string catalogue_with(const std::string& folder, const std::string& program, const std::string& web,
+                           const std::string& fault_profile = "none");
 
 /// Makes a catalogue of two releases in `folder`: the pair's target, and one behind it that is packed, and signed, with
 /// `program`, which must be stamped `version`. Returns the folder.
