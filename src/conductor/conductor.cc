@@ -336,6 +336,7 @@ void Conductor::lose_lead(const std::string& why) {
   lead_.reset();
   run_.reset();
   canary_.reset();
+  trial_.reset();
   notices_.clear();
   remind_at_ms_ = 0;
   announced_ = false;

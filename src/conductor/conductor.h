@@ -13,6 +13,7 @@
 #include "ports/site_client.h"
 #include "ports/time.h"
 #include "rollout/step.h"
+#include "rollout/trial.h"
 #include "version/index.h"
 
 namespace afloat::conductor {
@@ -68,6 +69,7 @@ class Conductor {
   Task<rollout::Observation> observe(rollout::Needs needs);
   Task<void> observe_host(rollout::Observation& seen, std::string host);
   Task<void> observe_balancer(rollout::Observation& seen, std::string node);
+  Task<void> observe_trial(rollout::Observation& seen, std::string node);
   Task<void> observe_soak(rollout::Observation& seen, std::string node);
   Task<void> perform(rollout::Act act);
   Task<void> perform_drain(std::string node);
@@ -108,7 +110,8 @@ class Conductor {
   SteadyTime message_written_{};
   /// Of the node that soaks: it lives as long as this leader looks at this step. Another begins its windows anew.
   std::optional<rollout::Canary> canary_;
-  std::string canary_step_;
+  std::optional<rollout::Trial> trial_;  ///< likewise, of the node that is tried
+  std::string canary_step_;              ///< of either
   SteadyTime canary_asked_{};
   std::vector<std::pair<NoticeKind, std::string>> notices_;  ///< to be told after the journal has them
   std::int64_t remind_at_ms_ = 0;                            ///< of a run that is held; 0: not decided

@@ -12,6 +12,17 @@ namespace {
 /// Each time also brings some reads of known pages, so that a quiet site has something to judge by.
 constexpr auto ask_soaking_every = 250ms;
 
+std::string step_name(const rollout::StepRecord& step) { return fmt::format("{}-{}", step.seq, step.attempt); }
+
+std::vector<std::string> others_active(const rollout::Observation& seen, const std::string& node) {
+  std::vector<std::string> names;
+  if (seen.cluster)
+    for (const auto& member : seen.cluster->members)
+      if (member.name != node && cluster::effective_state(member) == cluster::NodeState::ACTIVE)
+        names.push_back(member.name);
+  return names;
+}
+
 }  // namespace
 
 Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
@@ -58,6 +69,8 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     auto ready = co_await site_.ready(needs.ready, within(1s));
     seen.nodes[needs.ready].ready = ready.value_or(false);
   }
+  if (!needs.trial.empty() && run_)
+    if (auto looked = co_await observe_trial(seen, needs.trial); !looked) co_return std::unexpected(looked.error());
   if (!needs.soak.empty() && run_)
     if (auto looked = co_await observe_soak(seen, needs.soak); !looked) co_return std::unexpected(looked.error());
   if (needs.catalogue) {
@@ -86,11 +99,32 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   co_return seen;
 }
 
+Task<void> Conductor::observe_trial(rollout::Observation& seen, std::string node) {
+  const auto* step = run_->open_step();
+  if (!step) co_return Result<void>{};
+  if (const auto name = step_name(*step); !trial_ || canary_step_ != name) {
+    trial_.emplace(database_now());
+    canary_step_ = name;
+  }
+  const auto others = others_active(seen, node);
+  if (others.empty()) {
+    trial_->note_obstacle("no other node is ACTIVE to compare it with");
+  } else {
+    const auto& other = others[static_cast<std::size_t>(database_now() / 100) % others.size()];
+    auto reads = co_await site_.try_out(node, other, within(5s));
+    if (!run_ || !trial_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+    if (reads) trial_->add(*reads);
+    trial_->note_obstacle(reads ? std::string() : reads.error().message());
+  }
+  seen.canary = trial_->view(database_now());
+  co_return Result<void>{};
+}
+
 Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node) {
   const auto* step = run_->open_step();
   if (!step) co_return Result<void>{};
   const auto now = database_now();
-  const auto name = fmt::format("{}-{}", step->seq, step->attempt);
+  const auto name = step_name(*step);
   if (!canary_ || canary_step_ != name) {
     // The soak of a leader that has just taken over is as long as any: it knows only what it has seen itself.
     canary_.emplace(node, now, run_->options.soak_ms);
@@ -99,13 +133,11 @@ Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node)
   }
   if (clock_.steady_now() - canary_asked_ > ask_soaking_every) {
     canary_asked_ = clock_.steady_now();
-    std::vector<std::string> names, others;
-    if (seen.cluster)
-      for (const auto& member : seen.cluster->members)
-        if (cluster::effective_state(member) == cluster::NodeState::ACTIVE) names.push_back(member.name);
+    const auto others = others_active(seen, node);
+    auto names = others;
+    names.push_back(node);
     std::map<std::string, rollout::NodeSample> samples;
     for (const auto& member : names) {
-      if (member != node) others.push_back(member);
       auto sample = co_await site_.metrics(member, within(1s));
       if (!sample) continue;  // silence is judged, too
       sample->at_ms = database_now();

@@ -4,7 +4,7 @@
 
 #include "ports/task.h"
 #include "ports/time.h"
-#include "rollout/canary.h"
+#include "rollout/trial.h"
 
 namespace afloat {
 
@@ -29,6 +29,9 @@ struct SiteClient {
   virtual Task<rollout::NodeSample> metrics(std::string node, Deadline deadline) = 0;
   /// Reads some pages on both nodes and compares what they say. An error: one of them did not answer.
   virtual Task<rollout::KnownAnswers> compare(std::string node, std::string other, Deadline deadline) = 0;
+  /// A few dozen reads of all kinds on each of the two, one after the other; fewer where the time is over before.
+  /// What a node does not answer is counted, not an error. Errors: those of the question itself (unauthenticated).
+  virtual Task<rollout::TrialReads> try_out(std::string node, std::string other, Deadline deadline) = 0;
 };
 
 }  // namespace afloat

@@ -10,6 +10,10 @@ namespace {
 constexpr double slower_factor = 2, slower_by_ms = 50;
 /// With no errors on the others, one in 300 requests is more than chance; three times their rate is as well.
 constexpr double errors_factor = 3;
+/// Errors that show before the window is full, and not all at once as when the database is away for a moment.
+constexpr std::int64_t plain_errors = 8, others_measure_from = 150;
+constexpr int plain_looks = 3;
+constexpr double plain_factor = 5;
 /// A process fills caches when it starts; what comes on top of that is growth.
 constexpr std::int64_t memory_growth_bytes = 200'000'000;
 constexpr double descriptors_share = 0.7;
@@ -20,7 +24,23 @@ void accumulate(NodeSample& sum, const NodeSample& sample) {
   for (const auto& [limit, count] : sample.within_seconds) sum.within_seconds[limit] += count;
 }
 
+/// Others have their share of chance, too.
+double other_rate(std::int64_t errors, std::int64_t requests) {
+  return (static_cast<double>(errors) + 0.5) / static_cast<double>(requests + 1);
+}
+
 }  // namespace
+
+KnownAnswers& KnownAnswers::operator+=(const KnownAnswers& more) {
+  asked += more.asked;
+  wrong += more.wrong;
+  if (example.empty()) example = more.example;
+  return *this;
+}
+
+bool much_slower(double p99_ms, double other_p99_ms) {
+  return p99_ms > slower_factor * other_p99_ms && p99_ms > other_p99_ms + slower_by_ms;
+}
 
 double p99_between(const NodeSample& before, const NodeSample& after) {
   const auto total = after.requests - before.requests;
@@ -55,13 +75,31 @@ void Canary::add(const std::map<std::string, NodeSample>& samples) {
   bool begins = opened_.empty();
   for (const auto& [name, sample] : samples) begins = begins || fresh(name, sample);
   for (const auto& [name, sample] : opened_) begins = begins || !samples.contains(name);
-  if (begins) {
-    opened_ = samples;
-    return;
-  }
-  if (own.requests - opened_.at(node_).requests < window_requests) return;
-  close_window(samples);
+  if (!begins && own.requests - opened_.at(node_).requests < window_requests) return look_into_window(samples);
+  if (!begins) close_window(samples);
   opened_ = samples;
+  looks_with_errors_ = 0;
+  errors_seen_ = 0;
+}
+
+void Canary::look_into_window(const std::map<std::string, NodeSample>& now) {
+  const auto& own_before = opened_.at(node_);
+  const auto& own = now.at(node_);
+  const auto errors = own.errors - own_before.errors, requests = own.requests - own_before.requests;
+  if (errors > errors_seen_) ++looks_with_errors_;
+  errors_seen_ = errors;
+  NodeSample before, after;
+  for (const auto& [name, sample] : now) {
+    if (name == node_) continue;
+    accumulate(before, opened_.at(name));
+    accumulate(after, sample);
+  }
+  const auto others = after.requests - before.requests, other_errors = after.errors - before.errors;
+  if (errors < plain_errors || looks_with_errors_ < plain_looks || others < others_measure_from) return;
+  const double rate = static_cast<double>(errors) / static_cast<double>(std::max<std::int64_t>(requests, 1));
+  if (rate > plain_factor * other_rate(other_errors, others))
+    plain_errors_ =
+        fmt::format("{} of {} requests failed, {} of {} on the other nodes", errors, requests, other_errors, others);
 }
 
 void Canary::close_window(const std::map<std::string, NodeSample>& now) {
@@ -83,21 +121,15 @@ void Canary::close_window(const std::map<std::string, NodeSample>& now) {
   // Others that answered next to nothing are no measure.
   if (window.other_requests < window_requests / 3) return;
   const double rate = static_cast<double>(window.errors) / static_cast<double>(window.requests);
-  const double other_rate =
-      (static_cast<double>(window.other_errors) + 0.5) / static_cast<double>(window.other_requests + 1);
-  if (window.errors > 0 && rate > errors_factor * other_rate)
+  if (window.errors > 0 && rate > errors_factor * other_rate(window.other_errors, window.other_requests))
     window.bad = fmt::format("{} of {} requests failed, {} of {} on the other nodes", window.errors, window.requests,
                              window.other_errors, window.other_requests);
-  else if (window.p99_ms > slower_factor * window.other_p99_ms && window.p99_ms > window.other_p99_ms + slower_by_ms)
+  else if (much_slower(window.p99_ms, window.other_p99_ms))
     window.bad = fmt::format("p99 is {:.0f} ms, {:.0f} ms on the other nodes", window.p99_ms, window.other_p99_ms);
   windows_.push_back(std::move(window));
 }
 
-void Canary::add(const KnownAnswers& answers) {
-  answers_.asked += answers.asked;
-  answers_.wrong += answers.wrong;
-  if (answers_.example.empty()) answers_.example = answers.example;
-}
+void Canary::add(const KnownAnswers& answers) { answers_ += answers; }
 
 void Canary::seen_process(const std::string& incarnation) {
   if (incarnation.empty()) return;
@@ -124,6 +156,7 @@ CanaryView Canary::view(std::int64_t now_ms) const {
     return {Verdict::bad, fmt::format("{} of {} known pages were answered wrongly: {}", answers_.wrong, answers_.asked,
                                       answers_.example)};
   if (!restarted_.empty()) return {Verdict::bad, restarted_};
+  if (!plain_errors_.empty()) return {Verdict::bad, plain_errors_};
   if (auto why = runaway(); !why.empty()) return {Verdict::bad, std::move(why)};
   const auto count = windows_.size();
   if (count >= 2 && !windows_[count - 1].bad.empty() && !windows_[count - 2].bad.empty())

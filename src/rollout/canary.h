@@ -25,6 +25,7 @@ struct NodeSample {
 struct KnownAnswers {
   std::int64_t asked = 0, wrong = 0;
   std::string example;  ///< of a wrong one: which page, and in what it differs
+  KnownAnswers& operator+=(const KnownAnswers& more);
 };
 
 enum class Verdict { waiting, good, bad, inconclusive };
@@ -33,9 +34,14 @@ struct CanaryView {
   std::string reason;  ///< with the figures
 };
 
+/// Worse by more than chance: more than twice as slow, and 50 ms on top.
+bool much_slower(double p99_ms, double other_p99_ms);
+
 /// Collects samples of one node's soak and judges. A window is closed once the new node has answered
 /// `window_requests` in it. Bad: two windows in a row with more errors than the others have, or with a p99 of more
-/// than twice theirs and 50 ms above it; at once: a wrong answer, a restart, memory or descriptors that run away.
+/// than twice theirs and 50 ms above it; at once: a wrong answer, a restart, memory or descriptors that run away, or
+/// errors that are plain before their window is full (eight and more, seen three times, at five times the others'
+/// rate).
 class Canary {
  public:
   static constexpr std::int64_t window_requests = 300;
@@ -62,6 +68,7 @@ class Canary {
     std::string bad;  ///< why; "" when it is as good as the others
   };
   void close_window(const std::map<std::string, NodeSample>& now);
+  void look_into_window(const std::map<std::string, NodeSample>& now);
   std::string runaway() const;
 
   std::string node_;
@@ -69,6 +76,9 @@ class Canary {
   std::map<std::string, NodeSample> opened_;  ///< samples at the beginning of the open window
   std::optional<NodeSample> first_, last_;    ///< of the new node
   std::vector<Window> windows_;
+  int looks_with_errors_ = 0;  ///< into the open window, each with more errors than the one before
+  std::int64_t errors_seen_ = 0;
+  std::string plain_errors_;
   KnownAnswers answers_;
   std::string incarnation_, restarted_;
 };

@@ -95,6 +95,27 @@ TEST(Canary, OneBadWindowIsChanceAndTwoInARowAreNot) {
   EXPECT_EQ(view.verdict, Verdict::bad) << view.reason;
 }
 
+TEST(Canary, PlainErrorsAreNotWaitedForUntilTheWindowIsFull) {
+  Traffic plain;
+  CanaryView view;
+  for (int i = 0; i < 4 && view.verdict != Verdict::bad; ++i) view = plain.second(65, 3, 0.02);
+  EXPECT_EQ(view.verdict, Verdict::bad) << view.reason;
+  EXPECT_NE(view.reason.find("9 of 195 requests failed, 0 of 390"), std::string::npos) << view.reason;
+
+  Traffic at_once;  // a moment without the database
+  at_once.second(50, 0, 0.02);
+  at_once.second(50, 12, 0.02);
+  for (int i = 0; i < 2; ++i) view = at_once.second(50, 0, 0.02);
+  EXPECT_EQ(view.verdict, Verdict::waiting) << view.reason;
+
+  Traffic everywhere;
+  for (int i = 0; i < 4; ++i) {
+    everywhere.serve("old1", 0, 3, 0);
+    view = everywhere.second(50, 3, 0.02);
+  }
+  EXPECT_EQ(view.verdict, Verdict::waiting) << view.reason;
+}
+
 TEST(Canary, SomeThingsAreBadAtOnce) {
   Traffic wrong;
   wrong.second(200, 0, 0.02);

@@ -190,7 +190,8 @@ GoalView look_process(const Run& run, const StepRecord& step, const Observation&
   }
 }
 
-GoalView look_soak(const Observation& seen) {
+/// Of a trial and of a soak.
+GoalView look_canary(const Observation& seen) {
   if (!seen.canary) return nobody_answers(seen, "how it does");
   switch (seen.canary->verdict) {
     case Verdict::good:
@@ -269,8 +270,9 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
     case StepKind::backup:
       if (seen.act.tried && !seen.act.error) return reached("made");
       return waiting("the backup is being made");
+    case StepKind::trial:
     case StepKind::soak:
-      return look_soak(seen);
+      return look_canary(seen);
     case StepKind::hold_before_finalize:
       return step.attempt > 1 ? reached("released")
                               : impossible("all nodes run the new release; going back is still possible");

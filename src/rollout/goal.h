@@ -10,7 +10,7 @@ namespace afloat::rollout {
 enum class Goal {
   waiting,
   reached,
-  refused,     ///< ok_to_stop_again: no; soak: it is worse
+  refused,     ///< ok_to_stop_again: no; trial, soak: it is worse
   impossible,  ///< waiting longer will not help
 };
 struct GoalView {

@@ -47,6 +47,7 @@ constexpr auto kind_names = std::to_array<KindName>({
     {StepKind::switch_release, "switch", "switch release"},
     {StepKind::start, "start", "start"},
     {StepKind::await_active, "await_active", "await ACTIVE"},
+    {StepKind::trial, "trial", "try it before users"},
     {StepKind::balance, "balance", "await full weight"},
     {StepKind::soak, "soak", "compare with the other nodes"},
     {StepKind::hold_before_finalize, "hold_before_finalize", "hold before finalize"},

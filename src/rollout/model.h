@@ -45,6 +45,7 @@ enum class StepKind {
   switch_release,
   start,
   await_active,
+  trial,    ///< node: read from it before anybody is sent to it. refused: it goes back
   balance,  ///< node: UP and at full weight
   soak,     ///< node: is it as good as the others? refused: no, it goes back
   hold_before_finalize,
@@ -64,7 +65,7 @@ enum class StepState {
   running,
   paused,  ///< its deadline passed or it failed; the run waits for a person
   done,
-  refused,      ///< ok_to_stop_again: the answer changed; soak: the node is worse than the others
+  refused,      ///< ok_to_stop_again: the answer changed; trial, soak: the node is worse than the others
   interrupted,  ///< left behind: cancel, a node that was removed, a choice made anew
 };
 std::string_view to_string(StepState state);
@@ -220,7 +221,7 @@ struct Observation {
   /// nobody could renew it proves nothing about the node.
   std::int64_t database_reached_ms = 0;
   ActState act;
-  std::optional<CanaryView> canary;  ///< of the node that soaks
+  std::optional<CanaryView> canary;  ///< of the node that is tried, or soaks
 
   // Only for preflight.
   bool offline = false;  ///< the run is one with downtime

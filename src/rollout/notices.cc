@@ -56,11 +56,12 @@ std::vector<std::pair<NoticeKind, std::string>> notices(const Run& before, const
                     after.from, after.to, why));
   if (ends(before, after, StepKind::mode_on) && after.hop() == 0)
     say(NoticeKind::started, fmt::format("The upgrade from {} to {} has begun{}.", after.from, after.to, why));
-  if (ends(before, after, StepKind::soak, StepState::refused))
+  if (ends(before, after, StepKind::trial, StepState::refused) ||
+      ends(before, after, StepKind::soak, StepState::refused))
     say(NoticeKind::rolled_back,
         fmt::format("{} goes back to {}: {}.", after.steps.back().node, after.hop_from().version, [&] {
           for (auto step = after.steps.rbegin(); step != after.steps.rend(); ++step)
-            if (step->kind == StepKind::soak) return step->detail;
+            if (step->kind == StepKind::trial || step->kind == StepKind::soak) return step->detail;
           return std::string("it is worse than the other nodes");
         }()));
   if (ends(before, after, StepKind::await_stable))

@@ -11,7 +11,8 @@ namespace {
 
 constexpr auto node_steps = std::to_array<StepKind>(
     {StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint, StepKind::stop,
-     StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::balance, StepKind::soak});
+     StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::trial, StepKind::balance,
+     StepKind::soak});
 
 class Planner {
  public:
@@ -29,7 +30,7 @@ class Planner {
   }
   void add_node(const std::string& node, int hop, bool back) {
     for (const auto kind : node_steps)
-      if (kind != StepKind::soak || (!back && soak_ms() > 0)) add(kind, hop, node);
+      if ((kind != StepKind::soak && kind != StepKind::trial) || (!back && soak_ms() > 0)) add(kind, hop, node);
   }
   std::vector<PlannedStep> steps;
 
@@ -83,6 +84,7 @@ std::int64_t typical_ms(StepKind kind) {
       return 3'000;
     case StepKind::expand:
     case StepKind::balance:
+    case StepKind::trial:
       return 1'000;
     case StepKind::drain:
     case StepKind::stop:

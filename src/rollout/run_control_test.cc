@@ -156,6 +156,39 @@ TEST(RunControl, ABadSoakTakesTheNodeBackAndPauses) {
   }
 }
 
+TEST(RunControl, ANodeThatFailsItsTrialGoesBackBeforeAnybodyIsSentToIt) {
+  World world;
+  world.run.options.soak_ms = 1'000;
+  world.trial = CanaryView{Verdict::bad, "15 of 300 reads failed"};
+  world.before_each = [](World& w) {
+    for (const auto& node : w.nodes) EXPECT_FALSE(node.traffic == "UP" && node.member_version == "1.1.0") << node.name;
+  };
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_NE(world.run.message.find("15 of 300 reads failed"), std::string::npos) << world.run.message;
+  EXPECT_EQ(count(world, StepKind::trial), 1);
+  EXPECT_EQ(count(world, StepKind::soak), 0);
+  for (const auto& node : world.nodes) {
+    EXPECT_EQ(node.member_version, "1.0.0") << node.name;
+    EXPECT_EQ(node.traffic, "UP") << node.name;
+  }
+
+  world.before_each = {};
+  world.trial = CanaryView{Verdict::good, "fine"};
+  world.canary = CanaryView{Verdict::good, "fine"};
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_EQ(count(world, StepKind::trial), 4);
+}
+
+TEST(RunControl, WithoutASoakThereIsNoTrial) {
+  World world;
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_EQ(count(world, StepKind::trial), 0);
+}
+
 TEST(RunControl, PolicyAndBudgetDecideWhatABadSoakLeadsTo) {
   World cancels;
   cancels.run.options.soak_ms = 1'000;

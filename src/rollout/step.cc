@@ -10,6 +10,7 @@
 #include "rollout/goal.h"
 #include "rollout/offline.h"
 #include "rollout/preflight.h"
+#include "rollout/trial.h"
 #include "version/version.h"
 
 namespace afloat::rollout {
@@ -56,7 +57,7 @@ std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
     case StepKind::start:
       return StepKind::await_active;
     case StepKind::await_active:
-      return StepKind::balance;
+      return !done.back && run.options.soak_ms > 0 ? StepKind::trial : StepKind::balance;
     case StepKind::hold_before_finalize:
       return StepKind::finalize;
     case StepKind::finalize:
@@ -67,6 +68,8 @@ std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
     case StepKind::balance:
       if (!done.back && run.options.soak_ms > 0) return StepKind::soak;
       break;
+    case StepKind::trial:
+      return done.state == StepState::refused ? StepKind::drain : StepKind::balance;
     case StepKind::soak:
       if (done.state == StepState::refused) return StepKind::drain;
       break;
@@ -81,6 +84,11 @@ std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
 }
 
 bool of_one_node(StepKind kind) { return kind >= StepKind::ok_to_stop && kind <= StepKind::soak; }
+
+/// A trial or a soak that the node did not pass.
+bool found_bad(const StepRecord& step) {
+  return (step.kind == StepKind::trial || step.kind == StepKind::soak) && step.state == StepState::refused;
+}
 
 enum class Alone { no, yes };
 
@@ -208,11 +216,11 @@ Decision open_chosen(Run run, const Choice& choice, const Observation& seen) {
   return {.run = std::move(run), .record = true};
 }
 
-/// The last soak of this node, where it was refused and nothing of the node has been tried since.
-const StepRecord* refused_soak(const Run& run, const std::string& node) {
+/// The last trial or soak of this node, where it was refused and nothing of the node has been tried since.
+const StepRecord* found_bad_at(const Run& run, const std::string& node) {
   for (auto step = run.steps.rbegin(); step != run.steps.rend(); ++step) {
     if (step->node != node || step->back) continue;
-    return step->kind == StepKind::soak && step->state == StepState::refused ? &*step : nullptr;
+    return found_bad(*step) ? &*step : nullptr;
   }
   return nullptr;
 }
@@ -220,15 +228,15 @@ const StepRecord* refused_soak(const Run& run, const std::string& node) {
 /// A node has gone back while the others stay: what now?
 Decision after_going_back(Run run, const Observation& seen) {
   const auto node = run.steps.back().node;
-  const auto* soak = refused_soak(run, node);
+  const auto* bad = found_bad_at(run, node);
   const auto why = fmt::format("{} is back on {}{}{}", node, run.hop_from().version,
-                               soak ? ": " : ", as it was asked for", soak ? soak->detail : "");
-  if (soak && run.memory.failures < run.options.failure_budget) {
+                               bad ? ": " : ", as it was asked for", bad ? bad->detail : "");
+  if (bad && run.memory.failures < run.options.failure_budget) {
     ++run.memory.failures;
     return open_chosen(run, choose(run, seen), seen);
   }
   open(run, StepKind::choose_node, "");
-  if (soak && run.options.on_failure == OnFailure::cancel) {
+  if (bad && run.options.on_failure == OnFailure::cancel) {
     turn_back(run, why, seen);
     return {.run = std::move(run), .record = true};
   }
@@ -263,7 +271,7 @@ Decision advance(Run run, const Observation& seen) {
   const auto next = turned(run) ? std::nullopt : follower(run, run.steps.back());
   if (next) {
     const auto last = run.steps.back();
-    const bool alone = of_one_node(*next) && (goes_back_alone(run, last) || last.kind == StepKind::soak);
+    const bool alone = of_one_node(*next) && (goes_back_alone(run, last) || found_bad(last));
     open(run, *next, of_one_node(*next) ? last.node : "", alone ? Alone::yes : Alone::no);
     if (*next == StepKind::mode_on && window_over(run, seen)) return pause_for_window(std::move(run), seen);
     return {.run = std::move(run), .record = true};
@@ -433,8 +441,10 @@ std::int64_t deadline_of(StepKind kind, const Options& options) {
     case StepKind::hold_before_finalize:
     case StepKind::wait_until:
       return 0;
+    case StepKind::trial:
+      return Trial::limit_ms + 40'000;  // it gives its verdict before
     case StepKind::soak:
-      return options.soak_ms + Canary::extension_ms + 30'000;  // it gives its verdict before
+      return options.soak_ms + Canary::extension_ms + 30'000;  // likewise
     case StepKind::mode_on:
     case StepKind::switch_release:
     case StepKind::start:
@@ -503,6 +513,10 @@ Needs needs(const Run& run) {
     case StepKind::await_stable:
     case StepKind::mode_off:
       needs.cluster = true;
+      break;
+    case StepKind::trial:
+      needs.cluster = true;
+      needs.trial = step->node;
       break;
     case StepKind::soak:
       needs.cluster = true;

@@ -11,9 +11,9 @@
 ///   (wait_until) - preflight - distribute - mode_on - expand
 ///     - for each node: ok_to_stop - drain - ok_to_stop_again - maint - stop - switch - start - await_active - balance
 ///                          ^                      | no                                          - (soak)
-///                          +------- undrain <-----+
+///                          +------- undrain <-----+                            (trial)^
 ///     - (hold_before_finalize) - finalize - await_stable - verify - (next hop: mode_on ...) - report
-///   a soak that is refused, and a person's wish: that node alone goes back, through the same steps from drain to
+///   a trial or a soak that is refused, and a person's wish: that node alone goes back, through the same steps from drain to
 ///   balance, and the run pauses.
 ///   cancel, at any point before finalize: each node that is not whole on the original version goes
 ///   through the same steps with the original version, then mode_off - verify - report.
@@ -32,7 +32,8 @@ struct Needs {
   std::string balancer;  ///< of this node
   std::string drain;     ///< drain status of this node
   std::string ready;     ///< readiness of this node
-  std::string soak;      ///< how this node does beside the others
+  std::string trial;     ///< how this node answers, before users are sent to it
+  std::string soak;      ///< how it does beside the others
   bool catalogue = false;
 };
 Needs needs(const Run& run);

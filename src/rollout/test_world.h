@@ -34,6 +34,7 @@ struct World {
   std::string broken_version;  ///< does not start
   std::vector<std::string> way;
   std::optional<CanaryView> canary;  ///< what every soak says
+  CanaryView trial{Verdict::good, "fine"};  ///< what every trial says
   bool taken_out_twice = false;
   bool may_be_down = false;  ///< the run is one with downtime
   std::function<void(World&)> before_each;
@@ -72,7 +73,7 @@ struct World {
     seen.in_catalogue = true;
     seen.way = way;
     seen.offline = run.options.offline;
-    seen.canary = canary;
+    seen.canary = needs.trial.empty() ? canary : trial;
     if (needs.cluster) {
       auto& snapshot = seen.cluster.emplace();
       snapshot.state = state;

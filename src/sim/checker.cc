@@ -247,7 +247,8 @@ void Checker::stop_was_allowed(const rollout::Run& run) {
   const auto soaked = std::find_if(run.steps.rbegin(), run.steps.rend(), [&](const auto& step) {
     return step.node == stop.node && !step.back;
   });
-  const bool harmful = soaked != run.steps.rend() && soaked->kind == StepKind::soak &&
+  const bool harmful = soaked != run.steps.rend() &&
+                       (soaked->kind == StepKind::soak || soaked->kind == StepKind::trial) &&
                        soaked->state == rollout::StepState::refused && stop.back;
   if (harmful && kinds.size() >= 2 && kinds[1] == StepKind::drain) return;
   // Straight to maint: only for one that serves nobody.

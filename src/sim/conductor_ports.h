@@ -94,6 +94,7 @@ struct ConductorProcess::Nodes final : SiteClient {
   Task<bool> ready(std::string node, Deadline deadline) override;
   Task<rollout::NodeSample> metrics(std::string node, Deadline deadline) override;
   Task<rollout::KnownAnswers> compare(std::string node, std::string other, Deadline deadline) override;
+  Task<rollout::TrialReads> try_out(std::string node, std::string other, Deadline deadline) override;
   template <class T>
   Task<T> call(std::string what, std::string node, Deadline deadline, std::function<void(NodeProcess&, Reply<T>)> work);
 

@@ -97,34 +97,98 @@ class AfloatClient final : public SiteClient {
 
   Task<rollout::KnownAnswers> compare(std::string node, std::string other, Deadline deadline) override {
     rollout::KnownAnswers answers;
-    auto listed = co_await read(other, "/rest/api/content?limit=25", deadline);
+    auto listed = co_await some_pages(other, deadline);
+    if (!listed) co_return std::unexpected(listed.error());
+    const auto& ids = *listed;
+    // A few at a time, others the next time.
+    for (std::size_t i = 0; i < std::min(pages_at_a_time, ids.size()); ++i) {
+      const auto path = known_page(ids);
+      auto theirs = co_await read(other, path, deadline);
+      auto ours = co_await read(node, path, deadline);
+      if (!theirs) co_return std::unexpected(theirs.error());
+      if (!ours && ours.error().kind() != ErrorKind::not_found) co_return std::unexpected(ours.error());
+      answers += co_await judge({.node = node, .other = other, .path = path}, ours, *theirs, deadline);
+    }
+    co_return answers;
+  }
+
+  Task<rollout::TrialReads> try_out(std::string node, std::string other, Deadline deadline) override {
+    rollout::TrialReads reads;
+    auto ids = co_await some_pages(other, deadline);
+    if (!ids) co_return std::unexpected(ids.error());
+    for (std::size_t i = 0; i < reads_at_a_time && std::chrono::steady_clock::now() < deadline; ++i) {
+      const Pair pair{.node = node, .other = other, .path = trial_path(i, *ids)};
+      auto theirs = co_await timed(other, pair.path, deadline);
+      auto ours = co_await timed(node, pair.path, deadline);
+      for (const auto* said : {&theirs, &ours})
+        if (said->answer && (said->answer->status == 401 || said->answer->status == 403))
+          co_return fail(ErrorKind::unauthenticated,
+                         fmt::format("{} was answered with {}: the conductor's user may not read the site's pages",
+                                     pair.path, said->answer->status));
+      reads.other_ms.push_back(theirs.ms);
+      reads.ms.push_back(ours.ms);
+      if (theirs.failed()) ++reads.other_failed;
+      if (ours.failed()) ++reads.failed;
+      if (ours.failed() && reads.example.empty()) reads.example = fmt::format("{}: {}", pair.path, ours.words());
+      if (theirs.failed() || ours.failed() || !pair.path.starts_with(content_path)) continue;
+      auto their_page = page_of(theirs), our_page = page_of(ours);
+      if (!their_page) continue;  // removed meanwhile
+      reads.known += co_await judge(pair, our_page, *their_page, deadline);
+    }
+    co_return reads;
+  }
+
+ private:
+  static constexpr std::size_t pages_at_a_time = 3, reads_at_a_time = 30;
+  static constexpr std::string_view content_path = "/rest/api/content/";
+
+  struct Pair {
+    std::string node, other, path;
+  };
+  struct Timed {
+    Result<http::Response> answer;
+    double ms = 0;
+    bool failed() const { return !answer || answer->status >= 500; }
+    std::string words() const { return answer ? fmt::format("answered {}", answer->status) : answer.error().message(); }
+  };
+
+  std::string known_page(const std::vector<std::string>& ids) {
+    return fmt::format("{}{}?expand=body.storage,version", content_path, ids[next_page_++ % ids.size()]);
+  }
+  /// Of every kind of reading that there is on a site, also on one without a page.
+  std::string trial_path(std::size_t turn, const std::vector<std::string>& ids) {
+    static constexpr std::string_view always[] = {"/login", "/", "/rest/api/space?limit=25",
+                                                  "/rest/api/content?limit=25", "/search?q=a"};
+    if (turn % 3 == 0 || ids.empty()) return std::string(always[turn / 3 % std::size(always)]);
+    if (turn % 3 == 1) return known_page(ids);
+    return "/pages/" + ids[next_page_ % ids.size()];
+  }
+
+  Task<std::vector<std::string>> some_pages(std::string node, Deadline deadline) {
+    auto listed = co_await read(std::move(node), "/rest/api/content?limit=25", deadline);
     if (!listed) co_return std::unexpected(listed.error());
     std::vector<std::string> ids;
     if (const auto* results = array_at(*listed, "results"))
       for (const auto& page : *results)
         if (page.is_object()) ids.push_back(string_or(page.get_object(), "id"));
-    // A few at a time, others the next time.
-    for (std::size_t i = 0; i < std::min(pages_at_a_time, ids.size()); ++i) {
-      const auto path = fmt::format("/rest/api/content/{}?expand=body.storage,version", ids[next_page_++ % ids.size()]);
-      auto theirs = co_await read(other, path, deadline);
-      auto ours = co_await read(node, path, deadline);
-      if (!theirs) co_return std::unexpected(theirs.error());
-      if (!ours && ours.error().kind() != ErrorKind::not_found) co_return std::unexpected(ours.error());
-      if (ours && version_of(*ours) != version_of(*theirs)) continue;  // somebody has just saved it
-      ++answers.asked;
-      if (ours && told_by(*ours) == told_by(*theirs)) continue;
-      // It may have been saved or removed between the two reads.
-      auto again = co_await read(other, path, deadline);
-      if (!again || version_of(*again) != version_of(*theirs)) continue;
-      ++answers.wrong;
-      answers.example = ours ? fmt::format("{} differs from what {} says at version {}", path, other, version_of(*ours))
-                             : fmt::format("{} is there on {}, and not on {}", path, other, node);
-    }
-    co_return answers;
+    co_return ids;
   }
 
- private:
-  static constexpr std::size_t pages_at_a_time = 3;
+  /// Two answers to the same question. `ours`: an error where the node does not know the page.
+  Async<rollout::KnownAnswers> judge(Pair pair, Result<boost::json::object> ours, boost::json::object theirs,
+                                     Deadline deadline) {
+    if (ours && version_of(*ours) != version_of(theirs)) co_return rollout::KnownAnswers{};  // just saved by somebody
+    rollout::KnownAnswers answers{.asked = 1, .wrong = 0, .example = {}};
+    if (ours && told_by(*ours) == told_by(theirs)) co_return answers;
+    // It may have been saved or removed between the two reads.
+    auto again = co_await read(pair.other, pair.path, deadline);
+    if (!again || version_of(*again) != version_of(theirs)) co_return answers;
+    answers.wrong = 1;
+    answers.example =
+        ours ? fmt::format("{} differs from what {} says at version {}", pair.path, pair.other, version_of(*ours))
+             : fmt::format("{} is there on {}, and not on {}", pair.path, pair.other, pair.node);
+    co_return answers;
+  }
 
   static std::int64_t version_of(const boost::json::object& page) {
     const auto* version = object_at(page, "version");
@@ -136,16 +200,31 @@ class AfloatClient final : public SiteClient {
     return string_or(page, "title") + '\n' + (storage ? string_or(*storage, "value") : "");
   }
 
-  /// GET, as JSON.
-  Task<boost::json::object> read(std::string node, std::string path, Deadline deadline) {
+  Task<http::Response> get(std::string node, std::string path, Deadline deadline) {
     auto address = address_of(node);
     if (!address) co_return std::unexpected(address.error());
     http::ClientRequest request;
     request.url = *address + path;
     request.user = credentials_.user;
     request.password = credentials_.password;
-    request.headers.set("Accept", "application/json");
-    auto response = co_await client_.send(std::move(request), deadline);
+    if (path.starts_with("/rest/")) request.headers.set("Accept", "application/json");
+    co_return co_await client_.send(std::move(request), deadline);
+  }
+
+  Async<Timed> timed(std::string node, std::string path, Deadline deadline) {
+    const auto begun = std::chrono::steady_clock::now();
+    auto answer = co_await get(std::move(node), std::move(path), std::min(deadline, begun + std::chrono::seconds(2)));
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begun;
+    co_return Timed{std::move(answer), took.count()};
+  }
+  static Result<boost::json::object> page_of(const Timed& timed) {
+    if (timed.answer->status != 200) return fail(ErrorKind::not_found, timed.words());
+    return parse_json_object(*timed.answer->body, "the answer of a node");
+  }
+
+  /// GET, as JSON.
+  Task<boost::json::object> read(std::string node, std::string path, Deadline deadline) {
+    auto response = co_await get(node, path, deadline);
     if (!response) co_return std::unexpected(response.error());
     if (response->status != 200)
       co_return fail(kind_of_status(response->status),

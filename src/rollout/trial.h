@@ -1,0 +1,44 @@
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "rollout/canary.h"
+
+/// A node that has just been upgraded is read from before the balancer sends it anybody: what is plainly wrong with a
+/// release shows here, and no user meets it. What shows only in writes, or under load, is the soak's to find.
+namespace afloat::rollout {
+
+/// The same reads on the new node and on another one, in turn.
+struct TrialReads {
+  std::vector<double> ms, other_ms;           ///< how long each took
+  std::int64_t failed = 0, other_failed = 0;  ///< status 5xx, or no answer
+  std::string example;                        ///< of one that failed on the new node: what was asked, and the answer
+  KnownAnswers known;                         ///< of those, what pages said
+};
+
+/// Collects the reads of one node and judges. Bad: two reads or more failed, and more than three times as many as on
+/// the other node; in both halves, a p99 of more than twice theirs and 50 ms above it; at once: a wrong answer, or ten
+/// failed reads where the other node has none.
+class Trial {
+ public:
+  static constexpr std::size_t wanted_reads = 300;
+  /// In the time there is, so many are enough.
+  static constexpr std::size_t enough_reads = 60;
+  static constexpr std::int64_t limit_ms = 20'000;
+
+  explicit Trial(std::int64_t begun_at_ms) : begun_at_ms_(begun_at_ms) {}
+  void add(const TrialReads& reads);
+  /// Why there are no reads at the moment; "" when there are.
+  void note_obstacle(std::string why) { obstacle_ = std::move(why); }
+  CanaryView view(std::int64_t now_ms) const;
+
+ private:
+  std::string slowness() const;
+
+  std::int64_t begun_at_ms_;
+  TrialReads sum_;
+  std::string obstacle_;
+};
+
+}  // namespace afloat::rollout
