@@ -143,12 +143,16 @@ Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node)
       sample->at_ms = database_now();
       samples.emplace(member, std::move(*sample));
     }
+    // The lead may be lost, and all of this with it, at each await.
+    const auto lost = [this] { return !run_ || !canary_; };
+    if (lost()) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
     canary_->add(samples);
     if (!others.empty()) {
       const auto& other = others[static_cast<std::size_t>(now / 1000) % others.size()];
-      if (auto answers = co_await site_.compare(node, other, within(2s))) canary_->add(*answers);
+      auto answers = co_await site_.compare(node, other, within(2s));
+      if (lost()) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+      if (answers) canary_->add(*answers);
     }
-    if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
   }
   if (const auto* view = rollout::find_node(seen, node); view && view->process)
     canary_->seen_process(view->process->incarnation);
