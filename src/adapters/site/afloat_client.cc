@@ -260,8 +260,10 @@ class AfloatClient final : public SiteClient {
     auto body = parse_json_object(*response->body, fmt::format("the answer of node {}", node));
     if (response->status != 200) {
       const std::string message = body ? string_or(*body, "message", *response->body) : *response->body;
-      co_return fail(kind_of_status(response->status), fmt::format("Node {} answered {} to {}: {}", node,
-                                                                   response->status, verb, message.substr(0, 500)));
+      // A node that is to go because it fails some of its requests fails some of these, too: asked again, it obeys.
+      const auto kind = response->status >= 500 ? ErrorKind::unavailable : kind_of_status(response->status);
+      co_return fail(
+          kind, fmt::format("Node {} answered {} to {}: {}", node, response->status, verb, message.substr(0, 500)));
     }
     if (!body) co_return std::unexpected(Error(ErrorKind::internal, body.error().message()));
     DrainStatus status;
