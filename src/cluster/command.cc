@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "cluster/roster.h"
+#include "cluster/task_ledger.h"
 
 namespace afloat::cluster {
 namespace {
@@ -13,20 +14,28 @@ namespace {
 // Each command is legal in one phase; whatever is not here is refused.
 //   STABLE --start--> READY_TO_UPGRADE <-> MIXED <-> READY_TO_RUN_UPGRADE_TASKS --approve--> RUNNING_UPGRADE_TASKS ->
 //   STABLE READY_TO_UPGRADE --cancel--> STABLE               UPGRADE_TASKS_FAILED --retry--> RUNNING_UPGRADE_TASKS
+// Before finalize a failed expand or backfill may be tried again too, which changes no phase by itself; without that
+// its cause could be mended and nobody could go on.
+enum class When { always, a_task_failed };
 struct Legal {
   Command command;
   Phase phase;
+  When when = When::always;
 };
 constexpr auto legal = std::to_array<Legal>({
     {Command::start, Phase::STABLE},
     {Command::cancel, Phase::READY_TO_UPGRADE},
     {Command::approve, Phase::READY_TO_RUN_UPGRADE_TASKS},
     {Command::retry, Phase::UPGRADE_TASKS_FAILED},
+    {Command::retry, Phase::STABLE, When::a_task_failed},  // left behind by a release that did not tidy up at cancel
+    {Command::retry, Phase::READY_TO_UPGRADE, When::a_task_failed},
+    {Command::retry, Phase::MIXED, When::a_task_failed},
 });
 
-bool is_legal(Command command, Phase phase) {
+bool is_legal(const Snapshot& snapshot, Command command, Phase phase) {
   for (const auto& entry : legal)
-    if (entry.command == command && entry.phase == phase) return true;
+    if (entry.command == command && entry.phase == phase)
+      return entry.when == When::always || !failed_tasks(snapshot).empty();
   return false;
 }
 
@@ -89,13 +98,14 @@ Result<void> check_command(const Snapshot& snapshot, Command command, std::optio
                   "Next: look at the run with `afloat upgrade status`.");
 
   const auto phase = derive_phase(snapshot).phase;
-  if (is_legal(command, phase)) return {};
+  if (is_legal(snapshot, command, phase)) return {};
 
   std::string why = fmt::format("the site is {}.", to_string(phase));
   if (phase == Phase::MIXED && command == Command::approve)
     why += fmt::format(" In the way: {}.", join(approve_obstacles(snapshot), "; "));
   if ((phase == Phase::MIXED || phase == Phase::READY_TO_RUN_UPGRADE_TASKS) && command == Command::cancel)
     why += fmt::format(" In the way: {}.", join(cancel_obstacles(snapshot), "; "));
+  if (command == Command::retry) why += " No upgrade task has failed.";
   if (phase == Phase::READY_TO_UPGRADE && command == Command::approve)
     why += fmt::format(" Every node is still on {}.", original_text(snapshot));
   return refuse(std::move(why), next_action(phase));

@@ -45,6 +45,19 @@ TEST(Commands, EveryPhaseAndCommand) {
   }
 }
 
+TEST(Commands, AFailedTaskMayBeTriedAgainBeforeFinalizeToo) {
+  for (auto& [phase, site] : sites()) {
+    SCOPED_TRACE(to_string(phase));
+    if (phase == Phase::RUNNING_UPGRADE_TASKS || phase == Phase::UPGRADE_TASKS_FAILED) continue;
+    auto failed = site;
+    failed.tasks = {task("1.1.0/body-store/backfill", TaskKind::backfill, TaskState::failed)};
+    EXPECT_TRUE(check_command(failed, Command::retry, std::nullopt));
+    EXPECT_FALSE(check_command(failed, Command::approve, std::nullopt));
+    failed.tasks[0].build = old_build;
+    EXPECT_FALSE(check_command(failed, Command::retry, std::nullopt)) << "of an upgrade that is over";
+  }
+}
+
 struct Refusal {
   std::string name;
   Snapshot site;

@@ -16,16 +16,10 @@ PhaseView finalizing(const Snapshot& snapshot) {
   int open = 0;
   for (const auto& task : snapshot.tasks) {
     if (!belongs_to_hop(snapshot, task.build)) continue;  // an abandoned target's tasks hold up nobody
-    if (task.state == TaskState::failed) {
-      const auto where = task.runner.empty() ? std::string() : " on " + task.runner;
-      const auto checkpoint =
-          task.checkpoint.empty() ? std::string() : fmt::format(" at checkpoint {}", task.checkpoint);
-      failed.push_back(fmt::format("{} failed{} after {} attempt{}{}: {}", task.id, where, task.attempts,
-                                   task.attempts == 1 ? "" : "s", checkpoint,
-                                   task.error.empty() ? "its runners were lost" : task.error));
-    } else if (task.state != TaskState::done) {
+    if (task.state == TaskState::failed)
+      failed.push_back(failure_text(task));
+    else if (task.state != TaskState::done)
       ++open;
-    }
   }
   if (!failed.empty())
     return {

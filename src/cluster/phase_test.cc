@@ -84,8 +84,12 @@ TEST(Phase, BeforeFinalize) {
        upgrading({target_build, third_build, target_build}),
        Phase::MIXED,
        {"node2 runs 1.0.1"}},
-      {"a failed task does not show before approve",
+      {"a backfill that began early has failed: finalize would only fail again, with no way back",
        with(all_target, [](auto& s) { s.tasks = {task("t", TaskKind::backfill, TaskState::failed)}; }),
+       Phase::MIXED,
+       {"upgrade task t failed", "afloat upgrade retry"}},
+      {"a failed task of an abandoned newer target is not of this upgrade",
+       with(all_target, [](auto& s) { s.tasks = {task("t", TaskKind::backfill, TaskState::failed, 10020009)}; }),
        Phase::READY_TO_RUN_UPGRADE_TASKS},
   };
   // Every state but ACTIVE keeps approve from being accepted.

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "cluster/task_ledger.h"
 #include "version/version.h"
 
 namespace afloat::cluster {
@@ -58,6 +59,9 @@ std::vector<std::string> approve_obstacles(const Snapshot& snapshot) {
   if (state.target_build && !state.expand_done)
     obstacles.push_back(
         "the expand tasks are not done: run `afloat upgrade expand` of the target release, or start a node of it");
+  for (const auto& task : failed_tasks(snapshot))
+    obstacles.push_back(
+        fmt::format("upgrade task {}; mend the cause, then `afloat upgrade retry`", failure_text(task)));
   return obstacles;
 }
 

@@ -8,7 +8,8 @@
 namespace afloat::cluster {
 
 /// Why approve is refused, one phrase for each obstacle, naming node, reason and action; empty when the
-/// facts allow it: roster not empty, target known, expand done, every member on the target, ACTIVE, lease live.
+/// facts allow it: roster not empty, target known, expand done, every member on the target, ACTIVE, lease live, no
+/// upgrade task failed (a backfill that begins early would fail again behind the point of no return).
 std::vector<std::string> approve_obstacles(const Snapshot& snapshot);
 /// Why cancel is refused; empty when the roster is not empty and all of it is on the original version.
 /// Liveness does not count: cancel lowers the writer window, which shuts out whoever wakes up later.

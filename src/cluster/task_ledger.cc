@@ -1,5 +1,7 @@
 #include "cluster/task_ledger.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <tuple>
@@ -80,14 +82,26 @@ bool belongs_to_hop(const Snapshot& snapshot, int build) {
   return as_release(build) > above && as_release(build) <= up_to;
 }
 
+std::vector<TaskRecord> failed_tasks(const Snapshot& snapshot) {
+  std::vector<TaskRecord> failed;
+  for (const auto& task : snapshot.tasks)
+    if (task.state == TaskState::failed && belongs_to_hop(snapshot, task.build)) failed.push_back(task);
+  return failed;
+}
+
+std::string failure_text(const TaskRecord& task) {
+  return fmt::format("{} failed{} after {} attempt{}{}: {}", task.id, task.runner.empty() ? "" : " on " + task.runner,
+                     task.attempts, task.attempts == 1 ? "" : "s",
+                     task.checkpoint.empty() ? "" : " at checkpoint " + task.checkpoint,
+                     task.error.empty() ? "its runners were lost" : task.error);
+}
+
 FinalizeStep next_finalize_step(const Snapshot& snapshot, const std::vector<TaskDeclaration>& declared) {
   if (!snapshot.state) return {};
   const auto& state = *snapshot.state;
   if (state.mode != Mode::on || !state.finalize_requested_ms || !state.target_build) return {};
 
-  for (const auto& task : snapshot.tasks)
-    if (task.state == TaskState::failed && belongs_to_hop(snapshot, task.build))
-      return {FinalizeStage::blocked, task.id, {}};
+  if (auto failed = failed_tasks(snapshot); !failed.empty()) return {FinalizeStage::blocked, failed.front().id, {}};
 
   // Every line below looks at stored facts only, so a node that takes over after a crash lands on the same one.
   for (const auto& task : of_hop(snapshot, declared, TaskKind::backfill))

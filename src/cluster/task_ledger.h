@@ -36,6 +36,11 @@ struct FinalizeStep {
 /// target there is no upper bound; without a cluster state everything belongs (a fresh database runs all).
 bool belongs_to_hop(const Snapshot& snapshot, int build);
 
+/// Recorded tasks of this hop that have failed.
+std::vector<TaskRecord> failed_tasks(const Snapshot& snapshot);
+/// "1.1.0/body_store/backfill failed on node2 after 1 attempt at checkpoint step 2: disk full"
+std::string failure_text(const TaskRecord& task);
+
 /// What finalize does next: a pure function of the stored facts, so that any target node goes on after
 /// a crash. Order (protocol, finalize): backfill, relax, raise, barrier, second fence, contract, mode
 /// off. With no tasks, backfill, relax and contract are empty. Tasks belong to this finalize when their

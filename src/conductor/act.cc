@@ -37,6 +37,7 @@ Task<void> Conductor::perform(rollout::Act act) {
     case StepKind::mode_off:
       co_return co_await cluster_.apply(cluster::Command::cancel, who, std::nullopt, run_->id, within(15s));
     case StepKind::await_stable:
+    case StepKind::choose_node:
       if (act.retry_tasks)
         co_return co_await cluster_.apply(cluster::Command::retry, who, std::nullopt, run_->id, within(10s));
       co_return Result<void>{};
@@ -57,6 +58,10 @@ Task<void> Conductor::perform(rollout::Act act) {
   command.expected_incarnation = act.process;
   switch (act.kind) {
     case StepKind::expand:
+      if (act.retry_tasks) {
+        auto again = co_await cluster_.apply(cluster::Command::retry, who, std::nullopt, run_->id, within(10s));
+        if (!again) co_return again;
+      }
       co_return co_await hosts_.expand(*host, act.node, act.release.version, command, within(600s));
     case StepKind::stop:
       if (auto away = co_await perform_stop(act); !away) co_return away;

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "base/text.h"
+#include "cluster/task_ledger.h"
 #include "rollout/capacity.h"
 
 namespace afloat::rollout {
@@ -121,6 +122,9 @@ GoalView look_active(const Run& run, const StepRecord& step, const Observation& 
   if (!process.running)
     return waiting(fmt::format("{} does not run (exit code {})", step.node, process.last_exit_code));
   if (!member) return waiting(fmt::format("{} has not been admitted yet", step.node));
+  if (member->build == goal.build && cluster::effective_state(*member) == NodeState::OFFLINE)
+    return waiting(fmt::format("the process of {} runs {} and has not become ACTIVE ({}); its log may say why",
+                               step.node, member->version, cluster::to_string(member->state)));
   return waiting(
       fmt::format("{} is {} on {}", step.node, cluster::to_string(cluster::effective_state(*member)), member->version));
 }
@@ -146,10 +150,10 @@ GoalView look_stable(const Run& run, const cluster::Snapshot& snapshot, const St
   if (over(state, run) && state.cluster_build >= run.hop_to().build)
     return reached(fmt::format("cluster version {}", state.cluster_version));
   std::string running = "nodes finish it by themselves";
+  if (const auto failed = cluster::failed_tasks(snapshot);
+      !failed.empty() && (step.attempt == 1 || seen.act.tried) && seen.now_ms - seen.act.tried_at_ms > 1'000)
+    return impossible("upgrade task " + cluster::failure_text(failed.front()));
   for (const auto& task : snapshot.tasks) {
-    if (task.state == cluster::TaskState::failed && (step.attempt == 1 || seen.act.tried) &&
-        seen.now_ms - seen.act.tried_at_ms > 1'000)
-      return impossible(fmt::format("upgrade task {} failed on {}: {}", task.id, task.runner, task.error));
     if (task.state == cluster::TaskState::running)
       running = fmt::format("{} on {}: {} of {}", task.id, task.runner, task.done, task.total);
   }
@@ -294,6 +298,11 @@ std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observa
     case StepKind::expand:
       if (!seen.cluster || seen.cluster->members.empty()) return std::nullopt;
       act.node = seen.cluster->members.front().name;
+      act.retry_tasks = step.attempt > 1 && !cluster::failed_tasks(*seen.cluster).empty();
+      return act;
+    case StepKind::choose_node:
+      if (step.attempt == 1 || !seen.cluster || cluster::failed_tasks(*seen.cluster).empty()) return std::nullopt;
+      act.retry_tasks = true;
       return act;
     case StepKind::stop:
       if (!view || !view->process) return std::nullopt;
@@ -305,9 +314,7 @@ std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observa
       return act;
     case StepKind::await_stable: {
       if (step.attempt == 1 || !seen.cluster) return std::nullopt;
-      const bool failed = std::ranges::any_of(
-          seen.cluster->tasks, [](const auto& task) { return task.state == cluster::TaskState::failed; });
-      if (!failed) return std::nullopt;
+      if (cluster::failed_tasks(*seen.cluster).empty()) return std::nullopt;
       act.retry_tasks = true;
       return act;
     }

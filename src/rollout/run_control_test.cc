@@ -224,6 +224,59 @@ TEST(RunControl, AnInconclusiveSoakPauses) {
   EXPECT_EQ(count(world, StepKind::soak), 3);
 }
 
+/// A backfill that fails as soon as a node runs the new release, until it is mended.
+void let_backfill_fail(World& world, const bool& mended) {
+  cluster::TaskRecord task;
+  task.id = "1.1.0/words/backfill";
+  task.build = build_of("1.1.0");
+  task.kind = cluster::TaskKind::backfill;
+  world.tasks = {task};
+  world.before_each = [&mended](World& w) {
+    for (const auto& node : w.nodes) {
+      if (mended || node.member_version != "1.1.0" || w.tasks[0].state != cluster::TaskState::pending) continue;
+      w.tasks[0].state = cluster::TaskState::failed;
+      w.tasks[0].runner = node.name;
+      w.tasks[0].error = "page 7 has no text";
+    }
+  };
+}
+
+TEST(RunControl, ABackfillThatFailsEarlyHoldsUpTheNextNodeWhileThereIsAWayBack) {
+  World world;
+  bool mended = false;
+  let_backfill_fail(world, mended);
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.run.open_step()->kind, StepKind::choose_node);
+  EXPECT_EQ(std::ranges::count(world.nodes, "1.1.0", &World::Node::member_version), 1);
+  for (const auto* word :
+       {"1.1.0/words/backfill failed on node1", "page 7 has no text", "afloat upgrade resume", "afloat upgrade cancel"})
+    EXPECT_NE(world.run.message.find(word), std::string::npos) << word << " is not in " << world.run.message;
+
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::paused) << "it fails once more";
+  EXPECT_EQ(world.retries, 1);
+  EXPECT_EQ(std::ranges::count(world.nodes, "1.1.0", &World::Node::member_version), 1);
+
+  mended = true;
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  EXPECT_EQ(world.retries, 2);
+}
+
+TEST(RunControl, ABackfillThatFailsEarlyTurnsTheRunBackWherePolicySaysSo) {
+  World world;
+  const bool mended = false;
+  let_backfill_fail(world, mended);
+  world.run.options.on_failure = OnFailure::cancel;
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::cancelled);
+  world.expect_whole_on("1.0.0");
+  EXPECT_NE(world.run.message.find("page 7 has no text"), std::string::npos) << world.run.message;
+}
+
 TEST(RunControl, TheBudgetIsForTheWholeRun) {
   World world;
   world.broken_version = "1.1.0";

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/text.h"
+#include "cluster/task_ledger.h"
 #include "rollout/capacity.h"
 #include "rollout/goal.h"
 #include "rollout/offline.h"
@@ -92,6 +93,9 @@ bool found_bad(const StepRecord& step) {
 
 enum class Alone { no, yes };
 
+/// Nodes take an upgrade task up again within a second; what fails once more shows by then.
+constexpr std::int64_t tried_again_for_ms = 2'000;
+
 void open(Run& run, StepKind kind, std::string node, Alone alone = Alone::no) {
   StepRecord step;
   step.kind = kind;
@@ -127,10 +131,14 @@ std::string next_action(const Run& run) {
                      run.hop_from().version);
 }
 
+constexpr std::string_view asked_for_cancel = "cancel was asked for";
+
+std::string sentence(const std::string& text) { return text.ends_with('.') ? text : text + '.'; }
+
 /// Why it is paused, and what to do.
 std::string pause_message(const Run& run) {
   const auto& why = run.steps.back().detail;
-  return fmt::format("{}: {}{} {}", run.current, why, why.ends_with('.') ? "" : ".", next_action(run));
+  return fmt::format("{}: {} {}", run.current, sentence(why), next_action(run));
 }
 
 Decision pause(Run run, const std::string& why, const Observation& seen) {
@@ -155,7 +163,17 @@ void turn_back(Run& run, const std::string& why, const Observation& seen) {
   run.resume_requested = false;
   run.state = RunState::rolling_back;
   run.current = fmt::format("back to {}", run.hop_from().version);
-  run.message.clear();
+  run.message = why == asked_for_cancel ? std::string() : "It turns back: " + sentence(why);
+}
+
+/// Why it turned back by itself; "" where a person wanted it.
+std::string why_it_turned(const Run& run) {
+  for (auto step = run.steps.rbegin(); step != run.steps.rend(); ++step) {
+    if (step->back) continue;
+    const bool told = step->state == StepState::interrupted && step->detail != asked_for_cancel;
+    return told ? " It turned back because of this: " + sentence(step->detail) : std::string();
+  }
+  return {};
 }
 
 /// Something failed that waiting does not mend: once more while the budget lasts, then what the policy says.
@@ -248,6 +266,14 @@ bool turned(const Run& run) {
   return run.back && (run.steps.empty() || !run.steps.back().back || run.steps.back().state == StepState::interrupted);
 }
 
+/// Which upgrade task has failed while there is a way back: expand, or a backfill that began early. Nothing further is
+/// begun then, for it would fail again when there is none.
+std::string failed_on_the_way(const Run& run, const Observation& seen) {
+  if (run.back || run.finalize_begun || !seen.cluster) return {};
+  const auto failed = cluster::failed_tasks(*seen.cluster);
+  return failed.empty() ? std::string() : "upgrade task " + cluster::failure_text(failed.front());
+}
+
 /// With downtime: the next of the script.
 Decision advance_offline(Run run, const Observation& seen) {
   if (!seen.cluster) return {.run = std::move(run), .waiting = "the roster could not be read"};
@@ -278,6 +304,10 @@ Decision advance(Run run, const Observation& seen) {
   }
   if (!run.steps.empty() && run.steps.back().kind == StepKind::balance && goes_back_alone(run, run.steps.back()))
     return after_going_back(std::move(run), seen);
+  if (auto why = failed_on_the_way(run, seen); !why.empty()) {
+    open(run, StepKind::choose_node, "");
+    return trouble(std::move(run), why, seen);
+  }
   const auto choice = choose(run, seen);
   return open_chosen(std::move(run), choice, seen);
 }
@@ -293,7 +323,8 @@ Decision finish(Run run, const StepRecord& done, GoalView view, const Observatio
     run.state = run.back ? RunState::cancelled : RunState::done;
     run.outcome = run.back ? "cancelled" : "done";
     run.current.clear();
-    run.message = run.back ? fmt::format("Every node is back on {}; upgrade mode is off.", run.hop_from().version)
+    run.message = run.back ? fmt::format("Every node is back on {}; upgrade mode is off.{}", run.hop_from().version,
+                                         why_it_turned(run))
                            : fmt::format("The site runs {}.", run.to);
     return {.run = std::move(run), .record = true};
   }
@@ -345,6 +376,16 @@ Decision drive(Run run, const Observation& seen) {
   const StepRecord step = run.steps.back();
   if (step.kind == StepKind::preflight) return drive_preflight(std::move(run), seen);
   if (step.kind == StepKind::choose_node) {
+    if (auto why = failed_on_the_way(run, seen); !why.empty()) {
+      const auto& error = seen.act.error;
+      const bool again = error && passing(error->kind());
+      if (seen.act.tried && !again) return trouble(std::move(run), error ? error->message() : why, seen);
+      Decision decision{.run = std::move(run), .waiting = std::move(why)};
+      if (!again || seen.now_ms - seen.act.tried_at_ms >= 200) decision.act = act_for(decision.run, step, seen);
+      return decision;
+    }
+    if (seen.act.tried && seen.now_ms - seen.act.tried_at_ms < tried_again_for_ms)
+      return {.run = std::move(run), .waiting = "an upgrade task is tried again"};
     const auto choice = choose(run, seen);
     if (choice.waiting.empty()) {
       close(run.steps.back(), StepState::done, choice.node, seen);
@@ -535,7 +576,7 @@ Decision step(Run run, const Observation& seen) {
   if (run.ended()) return {.run = std::move(run)};
 
   if (run.cancel_requested && !run.back && !run.finalize_begun) {
-    turn_back(run, "cancel was asked for", seen);
+    turn_back(run, std::string(asked_for_cancel), seen);
     return {.run = std::move(run), .record = true};
   }
   if (!run.requests.rollback_node.empty())

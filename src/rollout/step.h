@@ -13,10 +13,9 @@
 ///                          ^                      | no                                          - (soak)
 ///                          +------- undrain <-----+                            (trial)^
 ///     - (hold_before_finalize) - finalize - await_stable - verify - (next hop: mode_on ...) - report
-///   a trial or a soak that is refused, and a person's wish: that node alone goes back, through the same steps from drain to
-///   balance, and the run pauses.
-///   cancel, at any point before finalize: each node that is not whole on the original version goes
-///   through the same steps with the original version, then mode_off - verify - report.
+///   a trial or a soak that is refused, and a person's wish: that node alone goes back, through the same steps from
+///   drain to balance, and the run pauses. cancel, at any point before finalize: each node that is not whole on the
+///   original version goes through the same steps with the original version, then mode_off - verify - report.
 ///
 /// Every step has a goal that is looked for in reality before anything is done. So a conductor may die
 /// between any two lines: the next one finds the open step, sees whether the goal holds already, and
@@ -45,7 +44,7 @@ struct Act {
   Release release;                       ///< that nodes are brought to
   std::vector<std::string> hosts{};      ///< distribute: where to
   std::vector<std::string> releases{};   ///< distribute: all of the run's hops
-  bool retry_tasks = false;              ///< await_stable after a failed task and a resume
+  bool retry_tasks = false;              ///< expand, choose_node, await_stable: after a failed task and a resume
   std::optional<std::string> process{};  ///< stop: incarnation of the process that is meant
 };
 

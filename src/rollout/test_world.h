@@ -33,8 +33,10 @@ struct World {
   enum class Kill { before_record, after_record, after_act } kill = Kill::before_record;
   std::string broken_version;  ///< does not start
   std::vector<std::string> way;
-  std::optional<CanaryView> canary;  ///< what every soak says
+  std::optional<CanaryView> canary;         ///< what every soak says
   CanaryView trial{Verdict::good, "fine"};  ///< what every trial says
+  std::vector<cluster::TaskRecord> tasks;
+  int retries = 0;  ///< of failed tasks
   bool taken_out_twice = false;
   bool may_be_down = false;  ///< the run is one with downtime
   std::function<void(World&)> before_each;
@@ -77,6 +79,7 @@ struct World {
     if (needs.cluster) {
       auto& snapshot = seen.cluster.emplace();
       snapshot.state = state;
+      snapshot.tasks = tasks;
       for (const auto& n : nodes) {
         cluster::Member member;
         member.name = n.name;
@@ -108,6 +111,10 @@ struct World {
   }
 
   void perform(const Act& a) {
+    if (a.retry_tasks) {
+      ++retries;
+      for (auto& task : tasks) task.state = cluster::TaskState::pending;
+    }
     switch (a.kind) {
       case StepKind::distribute:
         releases.insert(releases.end(), a.releases.begin(), a.releases.end());

@@ -177,11 +177,13 @@ void Checker::agent_effect(const std::string& host, const std::string& kind, con
                                      order.step));
 }
 
-void Checker::cluster_effect(std::int64_t run_id, StepKind kind) {
+void Checker::cluster_effect(std::int64_t run_id, const std::vector<StepKind>& kinds) {
   const auto run = database_->runs().find(run_id);
-  if (run != database_->runs().end() && !run->second.steps.empty() && run->second.steps.back().kind == kind) return;
+  if (run != database_->runs().end() && !run->second.steps.empty() &&
+      std::ranges::find(kinds, run->second.steps.back().kind) != kinds.end())
+    return;
   engine_.violated("O3", fmt::format("run {} does \"{}\" and its journal does not say so", run_id,
-                                     rollout::to_string(kind)));
+                                     rollout::to_string(kinds.back())));
 }
 
 void Checker::balancer_effect(const std::string& node) {

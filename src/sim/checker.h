@@ -39,7 +39,7 @@ class Checker {
   /// A command that an agent carries out (not one that it knows to be done).
   void agent_effect(const std::string& host, const std::string& kind, const std::string& node, const Order& order);
   void agent_knows(const std::string& host, const LeaderLease& lead);
-  void cluster_effect(std::int64_t run, rollout::StepKind kind);
+  void cluster_effect(std::int64_t run, const std::vector<rollout::StepKind>& kinds);
   void balancer_effect(const std::string& node);
 
   // What nodes do.

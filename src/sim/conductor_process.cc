@@ -67,7 +67,7 @@ void ConductorProcess::die() {
 }
 
 ConductorProcess::Fate ConductorProcess::next_await(const std::string& what) {
-  const bool command = what.starts_with("command ") || what == "agent expand";
+  const bool command = what.starts_with("command ") || what == "agent expand" || what == "record finalize";
   const bool act = command || what.starts_with("agent ") || what.starts_with("record ") || what == "balancer set" ||
                    what == "drain" || what == "undrain";
   if (plan_.counting == Plan::Counting::commands ? !command : plan_.counting == Plan::Counting::acts && !act)
@@ -173,15 +173,18 @@ Task<void> ConductorProcess::Cluster::apply(cluster::Command command, std::strin
                                             std::optional<int> target_build, std::optional<std::int64_t> run,
                                             Deadline deadline) {
   using cluster::Command;
-  const auto kind = command == Command::start     ? rollout::StepKind::mode_on
-                    : command == Command::approve ? rollout::StepKind::finalize
-                    : command == Command::cancel  ? rollout::StepKind::mode_off
-                                                  : rollout::StepKind::await_stable;
+  using rollout::StepKind;
+  using Kinds = std::vector<StepKind>;
+  const auto kinds = command == Command::start     ? Kinds{StepKind::mode_on}
+                     : command == Command::approve ? Kinds{StepKind::finalize}
+                     : command == Command::cancel
+                         ? Kinds{StepKind::mode_off}
+                         : Kinds{StepKind::expand, StepKind::choose_node, StepKind::await_stable};
   return self_.ask_database<void>(
       fmt::format("command {}", cluster::to_string(command)),
       [=, this](Database& database) {
         auto done = database.apply(command, actor, target_build, run);
-        if (done && run) self_.site_.checker.cluster_effect(*run, kind);
+        if (done && run) self_.site_.checker.cluster_effect(*run, kinds);
         return done;
       },
       deadline);

@@ -152,12 +152,13 @@ Result<void> Database::apply(Command command, const std::string& actor, std::opt
       break;
     case Command::cancel:
       for (auto& [id, task] : tasks_) {
-        if (task.record.kind != TaskKind::backfill || task.record.state == TaskState::pending ||
-            task.record.build <= state.original_build)
+        const bool backfilled = task.record.kind == TaskKind::backfill && task.record.state != TaskState::pending;
+        if ((!backfilled && task.record.state != TaskState::failed) || task.record.build <= state.original_build)
           continue;
-        task.record.state = TaskState::recheck;
+        task.record.state = task.record.kind == TaskKind::backfill ? TaskState::recheck : TaskState::pending;
         task.record.attempts = 0;
         task.record.total = 0;
+        task.record.error.clear();
         task.lease_until = 0;
       }
       checker_.before_cancel();
@@ -303,10 +304,7 @@ Result<int> Database::backfill(const std::string& task, int token, int build, in
   if (auto allowed = fence(build, gates); !allowed) return std::unexpected(allowed.error());
   auto* row = held(task, token);
   if (!row) return taken(task);
-  if (failures_to_come > 0) {
-    --failures_to_come;
-    return fail(ErrorKind::internal, "a row cannot be moved");
-  }
+  if (fails_now()) return fail(ErrorKind::internal, "a row cannot be moved");
   int moved = 0;
   for (auto& [id, page] : pages_) {
     if (page.new_form || moved == batch) continue;
@@ -335,13 +333,16 @@ Result<void> Database::relax(const std::string& task, int token) {
   return {};
 }
 
+bool Database::fails_now() {
+  if (failures_to_come == 0 || (fails_late && !state_->finalize_requested_ms)) return false;
+  --failures_to_come;
+  return true;
+}
+
 Result<void> Database::contract(const std::string& task, int token) {
   auto* row = held(task, token);
   if (!row) return taken(task);
-  if (failures_to_come > 0) {
-    --failures_to_come;
-    return fail(ErrorKind::internal, "the old form cannot be dropped");
-  }
+  if (fails_now()) return fail(ErrorKind::internal, "the old form cannot be dropped");
   checker_.before_contract();
   ++row->contracted;
   for (auto& [id, page] : pages_) page.old_form.reset();

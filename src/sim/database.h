@@ -116,12 +116,14 @@ class Database {
   /// Rises with each change that the invariants look at.
   std::uint64_t revision = 0;
   int failures_to_come = 0;  ///< of backfill and contract
+  bool fails_late = false;   ///< they come once finalize was asked for
   /// NOTIFY: told to the nodes that listen, if it arrives.
   std::function<void()> notify_cluster;
   std::function<void(int page)> notify_page;
 
  private:
   Result<void> fence(int build, int gates) const;
+  bool fails_now();
   TaskRow* held(const std::string& task, int token);
   void changed(std::string_view what);
   Result<void> fenced_lead(const LeaderLease& lead);

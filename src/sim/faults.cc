@@ -30,6 +30,7 @@ void Scenario::plan_faults() {
   calm_at_ = chance.in(36, 46) * second;
   if (chance.one_in(12)) calm_at_ = 4 * second;  // and some upgrades in peace
   if (chance.one_in(6)) site_.database.failures_to_come = static_cast<int>(chance.in(1, 5));
+  site_.database.fails_late = site_.database.failures_to_come % 2 == 1;
   if (chance.one_in(14)) release_is_broken_ = true;
   conductors_die_ = chance.one_in(2);
   const auto faults = chance.in(0, 9);
@@ -189,9 +190,9 @@ void Scenario::start_conductor(int number, Micros wait) {
     if (!calm_ && (conductors_die_ || chance.one_in(4))) {
       using Counting = ConductorProcess::Plan::Counting;
       plan.counting = chance.one_in(4) ? Counting::commands : chance.one_in(2) ? Counting::acts : Counting::all;
-      plan.kill_at = static_cast<int>(plan.counting == Counting::commands               ? chance.in(0, 3)
+      plan.kill_at = static_cast<int>(plan.counting == Counting::commands                  ? chance.in(0, 4)
                                       : plan.counting == Counting::all && chance.one_in(3) ? chance.in(0, 500)
-                                                                                         : chance.in(0, 60));
+                                                                                           : chance.in(0, 80));
       plan.kill = chance.one_in(2) ? ConductorProcess::Plan::Kill::before : ConductorProcess::Plan::Kill::after;
     }
     auto process = std::make_shared<ConductorProcess>(site_, number, ++conductor_lives_[number], plan);

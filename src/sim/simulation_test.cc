@@ -58,15 +58,21 @@ TEST(Simulation, EveryCommandIsTriedInEveryPhaseAndDoneWhereItIsLegal) {
                                                {Command::cancel, Phase::READY_TO_UPGRADE},
                                                {Command::approve, Phase::READY_TO_RUN_UPGRADE_TASKS},
                                                {Command::retry, Phase::UPGRADE_TASKS_FAILED}});
+  // Only where an upgrade task has failed.
+  constexpr auto at_times = std::to_array<Legal>(
+      {{Command::retry, Phase::STABLE}, {Command::retry, Phase::READY_TO_UPGRADE}, {Command::retry, Phase::MIXED}});
   for (const auto command : {Command::start, Command::cancel, Command::approve, Command::retry})
     for (const auto phase : {Phase::STABLE, Phase::READY_TO_UPGRADE, Phase::MIXED, Phase::READY_TO_RUN_UPGRADE_TASKS,
                              Phase::RUNNING_UPGRADE_TASKS, Phase::UPGRADE_TASKS_FAILED}) {
       const auto pair = fmt::format("command: {} in {}: ", to_string(command), to_string(phase));
-      const bool may = std::ranges::any_of(
-          legal, [&](const auto& entry) { return entry.command == command && entry.phase == phase; });
+      const auto in = [&](const auto& list) {
+        return std::ranges::any_of(list,
+                                   [&](const auto& entry) { return entry.command == command && entry.phase == phase; });
+      };
+      const bool may = in(legal);
       if (may)
         EXPECT_GT(times(pair + "done"), 0) << pair;
-      else
+      else if (!in(at_times))
         EXPECT_EQ(times(pair + "done"), 0) << pair;
       if (!may) EXPECT_GT(times(pair + "refused"), 0) << pair;
     }

@@ -295,11 +295,16 @@ class PostgresClusterStore final : public ClusterStore {
         args = {target_build, run_id};
         break;
       case Command::cancel:
-        // What backfill did stays; old nodes' writes have made parts of it stale, so the ledger says recheck.
-        sql = "with t as (update upgrade_task set state = 'recheck', attempts = 0, total = 0, lease_until = null "
-              "where kind = 'backfill' and state <> 'pending' and build > (select original_build from cluster_state)) "
-              "update cluster_state set mode = 'off', max_build = original_build, original_build = null, target_build = null, "
-              "expand_done = false, run_id = null, epoch = epoch + 1";
+        // What backfill did stays; old nodes' writes have made parts of it stale, so the ledger says recheck. What
+        // has failed is forgotten: the next upgrade begins with it, and would be refused because of it.
+        sql =
+            "with t as (update upgrade_task set state = case kind when 'backfill' then 'recheck' else 'pending' end, "
+            "attempts = 0, total = 0, error = '', lease_until = null "
+            "where (kind = 'backfill' and state <> 'pending' or state = 'failed') "
+            "and build > (select original_build from cluster_state)) "
+            "update cluster_state set mode = 'off', max_build = original_build, original_build = null, target_build = "
+            "null, "
+            "expand_done = false, run_id = null, epoch = epoch + 1";
         break;
       case Command::approve:
         sql = "update cluster_state set min_build = target_build, max_build = target_build, "
