@@ -1,5 +1,7 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "conductor/conductor.h"
 
@@ -18,6 +20,12 @@ Task<std::string> host_of(ClusterStore& cluster, std::string node, Deadline dead
   for (const auto& member : snapshot->members)
     if (member.name == node) co_return member.host;
   co_return fail(ErrorKind::not_found, fmt::format("{} is no longer in the roster", node));
+}
+
+/// How long a node may take to end. Drained, it has nothing left to do and ends at once; the agent kills one that does
+/// not just before this is over.
+std::chrono::milliseconds time_to_end(const rollout::Options& options) {
+  return std::clamp<std::chrono::milliseconds>(std::chrono::milliseconds(options.drain_deadline_ms), 5s, 30s);
 }
 
 }  // namespace
@@ -65,7 +73,7 @@ Task<void> Conductor::perform(rollout::Act act) {
       co_return co_await hosts_.expand(*host, act.node, act.release.version, command, within(600s));
     case StepKind::stop:
       if (auto away = co_await perform_stop(act); !away) co_return away;
-      co_return co_await hosts_.stop(*host, act.node, command, within(30s));
+      co_return co_await hosts_.stop(*host, act.node, command, within(time_to_end(run_->options)));
     case StepKind::switch_release:
       co_return co_await hosts_.switch_to(*host, act.node, act.release.version, command, within(10s));
     case StepKind::start:

@@ -111,6 +111,7 @@ class Conductor {
   /// Of the node that soaks: it lives as long as this leader looks at this step. Another begins its windows anew.
   std::optional<rollout::Canary> canary_;
   std::optional<rollout::Trial> trial_;  ///< likewise, of the node that is tried
+  std::string trial_of_;                 ///< its name
   std::string canary_step_;              ///< of either
   SteadyTime canary_asked_{};
   std::vector<std::pair<NoticeKind, std::string>> notices_;  ///< to be told after the journal has them

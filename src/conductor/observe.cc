@@ -104,6 +104,7 @@ Task<void> Conductor::observe_trial(rollout::Observation& seen, std::string node
   if (!step) co_return Result<void>{};
   if (const auto name = step_name(*step); !trial_ || canary_step_ != name) {
     trial_.emplace(database_now());
+    trial_of_ = node;
     canary_step_ = name;
   }
   const auto others = others_active(seen, node);
@@ -111,8 +112,12 @@ Task<void> Conductor::observe_trial(rollout::Observation& seen, std::string node
     trial_->note_obstacle("no other node is ACTIVE to compare it with");
   } else {
     const auto& other = others[static_cast<std::size_t>(database_now() / 100) % others.size()];
+    const auto lost = [this] { return !run_ || !trial_; };
+    auto sample = co_await site_.metrics(node, within(1s));
+    if (lost()) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+    if (sample && sample->memory_bytes) trial_->note_memory(*sample->memory_bytes);
     auto reads = co_await site_.try_out(node, other, within(5s));
-    if (!run_ || !trial_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+    if (lost()) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
     if (reads) trial_->add(*reads);
     trial_->note_obstacle(reads ? std::string() : reads.error().message());
   }
@@ -127,7 +132,8 @@ Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node)
   const auto name = step_name(*step);
   if (!canary_ || canary_step_ != name) {
     // The soak of a leader that has just taken over is as long as any: it knows only what it has seen itself.
-    canary_.emplace(node, now, run_->options.soak_ms);
+    canary_.emplace(node, now, run_->options.soak_ms,
+                    trial_ && trial_of_ == node ? trial_->fresh_bytes() : std::nullopt);
     canary_step_ = name;
     canary_asked_ = {};
   }

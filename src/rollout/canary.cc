@@ -57,8 +57,20 @@ double p99_between(const NodeSample& before, const NodeSample& after) {
   return lower;
 }
 
-Canary::Canary(std::string node, std::int64_t begun_at_ms, std::int64_t soak_ms)
-    : node_(std::move(node)), begun_at_ms_(begun_at_ms), soak_ms_(soak_ms), heard_at_ms_(begun_at_ms) {}
+std::string runaway_memory(std::optional<std::int64_t> fresh_bytes, std::optional<std::int64_t> bytes) {
+  if (!fresh_bytes || !bytes) return {};
+  const auto grown = *bytes - *fresh_bytes;
+  if (grown <= memory_growth_bytes || grown <= *fresh_bytes) return {};
+  return fmt::format("its memory grew from {} to {} MB", *fresh_bytes / 1'000'000, *bytes / 1'000'000);
+}
+
+Canary::Canary(std::string node, std::int64_t begun_at_ms, std::int64_t soak_ms,
+               std::optional<std::int64_t> fresh_bytes)
+    : node_(std::move(node)),
+      begun_at_ms_(begun_at_ms),
+      soak_ms_(soak_ms),
+      heard_at_ms_(begun_at_ms),
+      fresh_bytes_(fresh_bytes) {}
 
 void Canary::add(const std::map<std::string, NodeSample>& samples) {
   const auto found = samples.find(node_);
@@ -139,12 +151,8 @@ void Canary::seen_process(const std::string& incarnation) {
 
 std::string Canary::runaway() const {
   if (!first_ || !last_) return {};
-  if (first_->memory_bytes && last_->memory_bytes) {
-    const auto grown = *last_->memory_bytes - *first_->memory_bytes;
-    if (grown > memory_growth_bytes && grown > *first_->memory_bytes)
-      return fmt::format("its memory grew from {} to {} MB", *first_->memory_bytes / 1'000'000,
-                         *last_->memory_bytes / 1'000'000);
-  }
+  if (auto why = runaway_memory(fresh_bytes_ ? fresh_bytes_ : first_->memory_bytes, last_->memory_bytes); !why.empty())
+    return why;
   if (last_->descriptors && last_->descriptor_limit && *last_->descriptor_limit > 0 &&
       static_cast<double>(*last_->descriptors) > descriptors_share * static_cast<double>(*last_->descriptor_limit))
     return fmt::format("{} of {} file handles are in use", *last_->descriptors, *last_->descriptor_limit);

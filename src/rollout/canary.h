@@ -37,6 +37,10 @@ struct CanaryView {
 /// Worse by more than chance: more than twice as slow, and 50 ms on top.
 bool much_slower(double p99_ms, double other_p99_ms);
 
+/// That a process takes more than 200 MB more than when it was fresh, and more than twice as much; "" where it does
+/// not, or does not say.
+std::string runaway_memory(std::optional<std::int64_t> fresh_bytes, std::optional<std::int64_t> bytes);
+
 /// Collects samples of one node's soak and judges. A window is closed once the new node has answered
 /// `window_requests` in it. Bad: two windows in a row with more errors than the others have, or with a p99 of more
 /// than twice theirs and 50 ms above it; at once: a wrong answer, a restart, memory or descriptors that run away, or
@@ -46,8 +50,10 @@ class Canary {
  public:
   static constexpr std::int64_t window_requests = 300;
 
-  /// `soak_ms`: how long the node is watched at least. `restarts`: of its process, at the beginning.
-  Canary(std::string node, std::int64_t begun_at_ms, std::int64_t soak_ms);
+  /// `soak_ms`: how long the node is watched at least. `fresh_bytes`: memory of its process before it was tried;
+  /// without it, that of the first sample counts.
+  Canary(std::string node, std::int64_t begun_at_ms, std::int64_t soak_ms,
+         std::optional<std::int64_t> fresh_bytes = std::nullopt);
 
   /// `samples` by node, the new one and others; nodes that did not answer are left out.
   void add(const std::map<std::string, NodeSample>& samples);
@@ -73,6 +79,7 @@ class Canary {
 
   std::string node_;
   std::int64_t begun_at_ms_, soak_ms_, heard_at_ms_;
+  std::optional<std::int64_t> fresh_bytes_;
   std::map<std::string, NodeSample> opened_;  ///< samples at the beginning of the open window
   std::optional<NodeSample> first_, last_;    ///< of the new node
   std::vector<Window> windows_;

@@ -137,6 +137,14 @@ TEST(Canary, SomeThingsAreBadAtOnce) {
     view = leaking.second(200, 0, 0.02, [&](NodeSample& node) { node.memory_bytes = 60'000'000 + i * 90'000'000; });
   EXPECT_EQ(view.verdict, Verdict::bad) << view.reason;
 
+  // The first reads, before users came, have filled 300 MB already; from there on it need not double.
+  Canary tried("node1", 0, 10'000, 40'000'000);
+  NodeSample sample;
+  sample.memory_bytes = 340'000'000;
+  tried.add({{"node1", sample}, {"node2", {}}});
+  EXPECT_EQ(tried.view(100).verdict, Verdict::bad) << tried.view(100).reason;
+  EXPECT_EQ(tried.view(100).reason, "its memory grew from 40 to 340 MB");
+
   Traffic handles;
   view = handles.second(200, 0, 0.02, [](NodeSample& node) {
     node.descriptors = 800;

@@ -27,7 +27,7 @@ struct Options {
   bool backup = false;                 ///< set by a conductor that has a backup command
   bool notes_recorded = false;         ///< set by the node that takes the run: it can record who read the release notes
   bool chain = true;                   ///< more than one feature release: as a chain of hops; false: refuse
-  std::int64_t drain_deadline_ms = 30'000;
+  std::int64_t drain_deadline_ms = 30'000;  ///< for the requests of a node; 5 to 30 s of it for its end after SIGTERM
   std::int64_t active_deadline_ms = 60'000;
   std::int64_t ok_to_stop_deadline_ms = 600'000;
   std::int64_t soak_ms =

@@ -31,6 +31,11 @@ void Trial::add(const TrialReads& reads) {
   sum_.known += reads.known;
 }
 
+void Trial::note_memory(std::int64_t bytes) {
+  if (!fresh_bytes_) fresh_bytes_ = bytes;
+  bytes_ = bytes;
+}
+
 std::string Trial::slowness() const {
   double own = 0, others = 0;
   for (const bool second : {false, true}) {
@@ -51,6 +56,8 @@ CanaryView Trial::view(std::int64_t now_ms) const {
   if (sum_.known.wrong > 0)
     return {Verdict::bad, fmt::format("{} of {} known pages were answered wrongly: {}", sum_.known.wrong,
                                       sum_.known.asked, sum_.known.example)};
+  if (auto why = runaway_memory(fresh_bytes_, bytes_); !why.empty())
+    return {Verdict::bad, fmt::format("{} in {} reads", why, reads)};
   const bool worse = sum_.failed >= 2 && static_cast<double>(sum_.failed) >
                                              failures_factor * (static_cast<double>(sum_.other_failed) + 0.5);
   const bool over = now_ms - begun_at_ms_ >= limit_ms;

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,8 +19,8 @@ struct TrialReads {
 };
 
 /// Collects the reads of one node and judges. Bad: two reads or more failed, and more than three times as many as on
-/// the other node; in both halves, a p99 of more than twice theirs and 50 ms above it; at once: a wrong answer, or ten
-/// failed reads where the other node has none.
+/// the other node; in both halves, a p99 of more than twice theirs and 50 ms above it; at once: a wrong answer, memory
+/// that runs away, or ten failed reads where the other node has none.
 class Trial {
  public:
   static constexpr std::size_t wanted_reads = 300;
@@ -29,6 +30,10 @@ class Trial {
 
   explicit Trial(std::int64_t begun_at_ms) : begun_at_ms_(begun_at_ms) {}
   void add(const TrialReads& reads);
+  /// Resident memory of the new node's process, asked for before each turn of reads.
+  void note_memory(std::int64_t bytes);
+  /// What it was before the first.
+  std::optional<std::int64_t> fresh_bytes() const { return fresh_bytes_; }
   /// Why there are no reads at the moment; "" when there are.
   void note_obstacle(std::string why) { obstacle_ = std::move(why); }
   CanaryView view(std::int64_t now_ms) const;
@@ -39,6 +44,7 @@ class Trial {
   std::int64_t begun_at_ms_;
   TrialReads sum_;
   std::string obstacle_;
+  std::optional<std::int64_t> fresh_bytes_, bytes_;
 };
 
 }  // namespace afloat::rollout

@@ -69,6 +69,19 @@ TEST(Trial, WhatIsPlainIsNotWaitedFor) {
   EXPECT_EQ(dead.view(100).verdict, Verdict::bad);
 }
 
+TEST(Trial, MemoryThatRunsAwayIsSeenWithTheFirstReads) {
+  Trial trial(0);
+  for (const std::int64_t megabytes : {40, 160, 239}) {
+    trial.note_memory(megabytes * 1'000'000);
+    trial.add(turn());
+  }
+  EXPECT_EQ(trial.view(300).verdict, Verdict::waiting) << "caches are filled";
+  trial.note_memory(260'000'000);
+  EXPECT_EQ(trial.view(400).verdict, Verdict::bad);
+  EXPECT_EQ(trial.view(400).reason, "its memory grew from 40 to 260 MB in 60 reads");
+  EXPECT_EQ(trial.fresh_bytes(), 40'000'000);
+}
+
 TEST(Trial, SilenceIsNeverGood) {
   Trial trial(0);
   trial.note_obstacle("no other node is ACTIVE");
