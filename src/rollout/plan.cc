@@ -9,10 +9,10 @@
 namespace afloat::rollout {
 namespace {
 
-constexpr auto node_steps = std::to_array<StepKind>(
-    {StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint, StepKind::stop,
-     StepKind::switch_release, StepKind::start, StepKind::await_active, StepKind::trial, StepKind::balance,
-     StepKind::soak});
+constexpr auto node_steps =
+    std::to_array<StepKind>({StepKind::ok_to_stop, StepKind::drain, StepKind::ok_to_stop_again, StepKind::maint,
+                             StepKind::stop, StepKind::switch_release, StepKind::start, StepKind::await_active,
+                             StepKind::trial, StepKind::balance, StepKind::soak});
 
 class Planner {
  public:
