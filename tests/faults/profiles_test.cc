@@ -122,6 +122,7 @@ class Story {
     expect_words(profile_.words);
     expect_words({"Every node is back on " + bundles().from, "It turned back because of this"});
     expect_settled(site_.fixture(), bundles().from);
+    EXPECT_EQ(site_.sql("select count(*) from upgrade_task where state = 'failed'"), "0") << "the next one begins anew";
     ended_ = "by itself all on the old release";
   }
 
