@@ -146,24 +146,27 @@ std::string Site::site_toml(const std::vector<SiteNode>& nodes) const {
   };
   for (const auto& key : options_.trusted_keys) {
     auto& list = keys["trusted_keys"];
-    list = list.empty() ? fmt::format("[{}]", quoted(key)) : fmt::format("{}, {}]", list.substr(0, list.size() - 1), quoted(key));
+    list = list.empty() ? fmt::format("[{}]", quoted(key))
+                        : fmt::format("{}, {}]", list.substr(0, list.size() - 1), quoted(key));
   }
   if (options_.tls) keys["tls_ca"] = quoted(options_.tls->ca);
   for (const auto& [key, value] : options_.settings) keys[key] = value;
   for (const auto& [key, value] : keys) text += fmt::format("{} = {}\n", key, value);
-  const auto pair = options_.tls ? fmt::format("tls_certificate = {}\ntls_key = {}\n", quoted(options_.tls->certificate),
-                                               quoted(options_.tls->key))
+  const auto pair = options_.tls ? fmt::format("tls_certificate = {}\ntls_key = {}\n",
+                                               quoted(options_.tls->certificate), quoted(options_.tls->key))
                                  : std::string();
   int further_port = spare_port(10);
   for (const auto& host : hosts()) {
     text += fmt::format("\n[[host]]\nname = {}\nsocket = {}\ndata = {}\n", quoted(host),
                         quoted(host_data(host) + "/agent.sock"), quoted(host_data(host)));
     if (options_.tls && std::ranges::find(options_.tls->agents, host) != options_.tls->agents.end())
-      text += fmt::format("listen = \"127.0.0.1:{}\"\ntoken_file = {}\n{}", further_port++, quoted(options_.tls->token_file), pair);
+      text += fmt::format("listen = \"127.0.0.1:{}\"\ntoken_file = {}\n{}", further_port++,
+                          quoted(options_.tls->token_file), pair);
   }
   for (const auto& node : nodes)
-    text += fmt::format("\n[[node]]\nname = {}\nhost = {}\naddress = \"127.0.0.1\"\nport = {}\ndata = {}\n{}",
-                        quoted(node.name), quoted(node.host), node.port, quoted(node.data + "/data"), node.tls ? pair : "");
+    text +=
+        fmt::format("\n[[node]]\nname = {}\nhost = {}\naddress = \"127.0.0.1\"\nport = {}\ndata = {}\n{}",
+                    quoted(node.name), quoted(node.host), node.port, quoted(node.data + "/data"), node.tls ? pair : "");
   return text;
 }
 
@@ -232,34 +235,36 @@ Result<std::string> Site::report(const std::string& host) {
 
 Result<std::string> Site::order(const std::string& host, const std::string& verb, const std::string& node,
                                 const std::string& version, std::chrono::milliseconds limit) {
-  auto known = report(host);
-  if (!known) return std::unexpected(known.error());
-  auto fields = parse_json_object(*known, "the agent's report");
-  if (!fields) return std::unexpected(fields.error());
-  // We own this site: we give orders in the name of whoever led last.
-  const auto epoch = int_or(*fields, "highest_epoch");
-  json::object body{{"epoch", std::max<std::int64_t>(epoch, 1)},
-                    {"holder", epoch > 0 ? string_or(*fields, "epoch_holder") : "afloat up"},
-                    {"run", 0},
-                    {"step", fmt::format("local/{}/{}", session_, ++orders_)},
-                    {"timeout_ms", limit.count()}};
-  if (!node.empty()) body["node"] = node;
-  if (!version.empty()) body["version"] = version;
-  http::ClientRequest request;
-  request.method = "POST";
-  request.url = "http://agent/agent/1/" + verb;
-  request.unix_socket = host_data(host) + "/agent.sock";
-  request.headers.set("Content-Type", "application/json");
-  request.body = json::serialize(body);
-  auto answer = client_.send_blocking(std::move(request), limit + 2s);
-  if (!answer) return std::unexpected(answer.error());
-  if (answer->status != 200) {
+  // A conductor may take the lead between our look at who leads and our order in its name.
+  for (int attempt = 1;; ++attempt) {
+    auto known = report(host);
+    if (!known) return std::unexpected(known.error());
+    auto fields = parse_json_object(*known, "the agent's report");
+    if (!fields) return std::unexpected(fields.error());
+    // We own this site: we give orders in the name of whoever led last.
+    const auto epoch = int_or(*fields, "highest_epoch");
+    json::object body{{"epoch", std::max<std::int64_t>(epoch, 1)},
+                      {"holder", epoch > 0 ? string_or(*fields, "epoch_holder") : "afloat up"},
+                      {"run", 0},
+                      {"step", fmt::format("local/{}/{}", session_, ++orders_)},
+                      {"timeout_ms", limit.count()}};
+    if (!node.empty()) body["node"] = node;
+    if (!version.empty()) body["version"] = version;
+    http::ClientRequest request;
+    request.method = "POST";
+    request.url = "http://agent/agent/1/" + verb;
+    request.unix_socket = host_data(host) + "/agent.sock";
+    request.headers.set("Content-Type", "application/json");
+    request.body = json::serialize(body);
+    auto answer = client_.send_blocking(std::move(request), limit + 2s);
+    if (!answer) return std::unexpected(answer.error());
+    if (answer->status == 200) return *answer->body;
     auto said = parse_json_object(*answer->body, "the agent's answer");
+    if (said && string_or(*said, "code") == "stale_epoch" && attempt < 5) continue;
     return fail(ErrorKind::failed_precondition,
                 fmt::format("the agent of {} refused `{} {} {}`: {}", host, verb, node, version,
                             said ? string_or(*said, "message") : *answer->body));
   }
-  return *answer->body;
 }
 
 Result<void> Site::distribute(const std::string& version) {

@@ -402,9 +402,37 @@ Task<void> TaskRunner::relax(std::string task_id, Deadline deadline) {
   co_return Result<void>{};
 }
 
+Task<void> TaskRunner::await_replicas(std::string task_id, Deadline deadline) {
+  auto& from = shown_from_[task_id];
+  if (from.empty()) {
+    auto now = co_await database_.slow_read({"select pg_current_wal_lsn()::text", {}}, deadline);
+    if (!now) co_return std::unexpected(now.error());
+    from = now->text(0, 0);
+  }
+  // A user without pg_monitor sees no positions; the check database_replicas has told that before the upgrade.
+  auto behind = co_await database_.slow_read(
+      {"select coalesce(string_agg(format('%s is %s bytes behind', coalesce(nullif(application_name, ''), 'one'), "
+       "pg_wal_lsn_diff($1::pg_lsn, replay_lsn)), ', ' order by application_name), '') "
+       "from pg_stat_replication where state in ('streaming', 'catchup') and replay_lsn < $1::pg_lsn",
+       {from}},
+      deadline);
+  if (!behind) co_return std::unexpected(behind.error());
+  if (behind->text(0, 0).empty()) co_return Result<void>{};
+  auto why = fmt::format("waits for the database's replicas, so that a fail-over can't bring back what is removed here: "
+                         "{}. It goes on by itself; a replica that is not needed may be disconnected",
+                         behind->text(0, 0));
+  auto noted = co_await database_.slow_read(
+      {"update upgrade_task set error = $2, updated_at = clock_timestamp() where id = $1 and state = 'pending'",
+       {task_id, why}},
+      deadline);
+  if (!noted) co_return std::unexpected(noted.error());
+  co_return fail(ErrorKind::unavailable, fmt::format("{} {}", task_id, why));
+}
+
 Task<void> TaskRunner::contract(std::string task_id, Deadline deadline) {
   const UpgradeTask* task = find_task(task_id);
   if (task == nullptr) co_return fail(ErrorKind::internal, fmt::format("no code for task {}", task_id));
+  if (auto shown = co_await await_replicas(task_id, deadline); !shown) co_return shown;
   auto claimed = co_await claim(task_id, deadline);
   if (!claimed) co_return std::unexpected(claimed.error());
   if (claimed->outcome == Claim::taken) co_return Result<void>{};

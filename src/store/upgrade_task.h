@@ -58,6 +58,9 @@ class TaskRunner {
   enum class Pass { early, final };
   Task<bool> backfill_some(std::string task_id, Gates gates, Pass pass, Deadline deadline);
   Task<void> relax(std::string task_id, Deadline deadline);
+  /// Waits until each connected replica shows all that was committed before the first call, for a fail-over may not
+  /// bring back a state in which old nodes write to a schema that is gone. Errors: unavailable while one is behind
+  /// (the ledger's row says which), ask again.
   Task<void> contract(std::string task_id, Deadline deadline);
   /// Runs every task's statements inside the bootstrap of a fresh database and records them as done.
   static Task<void> install_fresh(Transaction& transaction, std::span<const UpgradeTask> tasks);
@@ -74,6 +77,7 @@ class TaskRunner {
   Task<Claimed> claim(std::string task_id, Deadline deadline);
   Task<void> run_step(UpgradeTask::Step step, std::string task_id, int token, std::string checkpoint,
                       std::function<void(std::string)> say, Deadline deadline);
+  Task<void> await_replicas(std::string task_id, Deadline deadline);
   Task<void> run_batch(Transaction& transaction, const UpgradeTask& task, int token, std::int64_t& rows_done);
   Task<void> record_failure(std::string task_id, int token, Error error, Deadline deadline);
   /// DDL with lock_timeout 30 ms, retried with jitter until the deadline; says who is in the way.
@@ -86,6 +90,7 @@ class TaskRunner {
   std::string runner_;
   std::span<const UpgradeTask> tasks_;
   std::map<std::string, int> tokens_;  ///< of backfills that this runner holds
+  std::map<std::string, std::string> shown_from_;  ///< of contracts: where the log was at the first call
 };
 
 }  // namespace afloat::store

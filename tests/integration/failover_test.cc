@@ -78,6 +78,63 @@ TEST(FailOver, EachChangeOfTheClustersStateWaitsForASynchronousReplica) {
   step("cancel", apply(Command::cancel));
 }
 
+TEST(FailOver, WhatIsRemovedForGoodWaitsForEachReplicaToShowTheApproval) {
+  test::ReplicatedPostgres servers;
+  ASSERT_TRUE(servers.primary().create_database("site"));
+  test::fill_cluster(servers.connection("site"));
+  auto contract = UpgradeTask::make("1.1.0", "forms", cluster::TaskKind::contract, 1);
+  contract.steps = {{"drop table doc"}};
+  contract.seal();
+  const std::vector<UpgradeTask> tasks{contract};
+  const auto& id = contract.declaration.id;
+  Node node(servers.connection("site"), test::new_build, tasks);
+  TaskRunner runner(*node.database, node.clock, node.timer, test::new_build, "n1", tasks);
+  ASSERT_TRUE(node.run(runner.register_tasks(soon())));
+  const auto ask = [&](const std::string& sql) { return servers.primary().query("site", sql).value_or("no row"); };
+
+  servers.pause_replay();
+  ASSERT_TRUE(servers.primary().execute("site", "insert into doc values (2, 'an approval')"));
+  for (int i = 0; i < 3; ++i) {
+    const auto done = node.run(runner.contract(id, soon()));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().kind(), ErrorKind::unavailable) << done.error().message();
+  }
+  EXPECT_EQ(ask("select state from upgrade_task where id = '" + id + "'"), "pending");
+  const auto said = ask("select error from upgrade_task where id = '" + id + "'");
+  EXPECT_NE(said.find("replica is "), std::string::npos) << said;
+  EXPECT_NE(said.find("bytes behind"), std::string::npos) << said;
+  EXPECT_EQ(ask("select count(*) from pg_class where relname = 'doc'"), "1");
+
+  servers.resume_replay();
+  Result<void> done;
+  EXPECT_TRUE(test::eventually(15s, [&] { return (done = node.run(runner.contract(id, soon()))).has_value(); }))
+      << done.error().message();
+  EXPECT_EQ(ask("select state || error from upgrade_task where id = '" + id + "'"), "done");
+  EXPECT_EQ(ask("select count(*) from pg_class where relname = 'doc'"), "0");
+}
+
+TEST(FailOver, AWriteWhoseWaitForTheReplicaWasCancelledIsNotToldAsDone) {
+  test::ReplicatedPostgres servers;
+  ASSERT_TRUE(servers.primary().create_database("site"));
+  test::fill_cluster(servers.connection("site"));
+  servers.wait_for_replica();
+  Node node(servers.connection("site"));
+  servers.cut_off();
+  std::jthread canceller([&] {
+    EXPECT_TRUE(test::eventually(5s, [&] {
+      return servers.primary()
+                 .query("site", "select count(pg_cancel_backend(pid)) from pg_stat_activity where wait_event = 'SyncRep'")
+                 .value_or("0") != "0";
+    }));
+  });
+  std::vector<Statement> statements{{"update doc set body = body || '+' where id = 1", {}}};
+  const auto done = node.run(node.database->write(Gates{1, test::old_build}, std::move(statements), {}, soon()));
+  canceller.join();
+  ASSERT_FALSE(done) << "a fail-over may take it back";
+  EXPECT_EQ(done.error().code(), "LOST") << done.error().message();
+  EXPECT_EQ(servers.primary().query("site", "select body from doc where id = 1").value_or(""), "first+");
+}
+
 TEST(FailOver, ReplicasAreCountedForTheChecksBeforeAnUpgrade) {
   test::ReplicatedPostgres servers;
   ASSERT_TRUE(servers.primary().create_database("site"));

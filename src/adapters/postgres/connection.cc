@@ -97,7 +97,7 @@ Task<void> Connection::connect(Deadline deadline) {
   auto self = shared_from_this();
   connection_ = PQconnectStart(conninfo_.c_str());
   if (connection_ == nullptr) co_return fail(ErrorKind::internal, "libpq could not allocate a connection");
-  PQsetNoticeProcessor(connection_, [](void*, const char*) {}, nullptr);
+  PQsetNoticeReceiver(connection_, [](void* self, const PGresult* notice) { static_cast<Connection*>(self)->take_notice(notice); }, this);
   asio::steady_timer limit(context_, deadline);
   PostgresPollingStatusType status = PGRES_POLLING_WRITING;
   while (PQstatus(connection_) != CONNECTION_BAD && status != PGRES_POLLING_OK && status != PGRES_POLLING_FAILED) {
@@ -289,6 +289,19 @@ void Connection::take_result(PGresult* result) {
   }
   PQclear(result);
   if (PQstatus(connection_) == CONNECTION_BAD) close(PQerrorMessage(connection_));
+}
+
+// Somebody cancelled the wait for a synchronous replica: the server reports success, though a fail-over may take the
+// change back. It warns with an SQLSTATE that says little (01000) and words of any language; the function's name is exact.
+void Connection::take_notice(const PGresult* notice) {
+  const char* function = PQresultErrorField(notice, PG_DIAG_SOURCE_FUNCTION);
+  if (function == nullptr || std::string_view(function) != "SyncRepWaitForLSN" || queue_.empty()) return;
+  auto& operation = *queue_.front();
+  if (!operation.error)
+    operation.error = Error(ErrorKind::deadline_exceeded,
+                            "The change was made, but the database was told not to wait for its replica: a fail-over "
+                            "to that replica may take it back.",
+                            std::string(lost_code));
 }
 
 void Connection::close(std::string reason) {

@@ -60,6 +60,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void wait_readable();
   void read_results();
   void take_result(PGresult* result);
+  void take_notice(const PGresult* notice);
 
   boost::asio::io_context& context_;
   std::string conninfo_;
