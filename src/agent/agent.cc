@@ -22,7 +22,8 @@ constexpr std::chrono::seconds selfcheck_timeout(30);
 constexpr int first_build_with_selfcheck = 10'010'000;  // 1.1.0; of an older one only the version is asked for
 
 bool changes_process(const AgentCommand& command) {
-  return command.kind == "stop" || command.kind == "switch" || command.kind == "start";
+  return command.kind == "stop" || command.kind == "switch" || command.kind == "start" ||
+         command.kind == "start_ephemeral";
 }
 
 }  // namespace
@@ -166,13 +167,14 @@ Result<void> Agent::carry_out(const AgentCommand& command) {
   if (command.kind == "expand") return expand(command);
   if (command.kind == "stop") return supervisor_->stop(command.node, timeout);
   if (command.kind == "switch") return switch_link(command.node, command.version);
-  if (command.kind == "start") {
+  if (command.kind == "start" || command.kind == "start_ephemeral") {
     const std::string version = linked_version(command.node);
     if (version.empty() || !releases_.has(version)) {
       return fail(ErrorKind::failed_precondition,
                   fmt::format("Node {} has no release to run: switch it to one first.", command.node));
     }
-    return supervisor_->start(command.node);
+    return supervisor_->start(command.node,
+                              command.kind == "start" ? Membership::lasting : Membership::ephemeral);
   }
   return fail(ErrorKind::invalid_argument, fmt::format("The agent knows no command '{}'.", command.kind));
 }

@@ -125,7 +125,7 @@ void add_agent_routes(http::Router& router, Agent& agent, boost::asio::thread_po
   auto api = std::make_shared<Api>(agent, pool);
   router.add("GET", "/agent/1/report", [api](http::Request request) { return api->report(std::move(request)); });
   router.add("POST", "/agent/1/announce", [api](http::Request request) { return api->announce(std::move(request)); });
-  for (const char* kind : {"distribute", "expand", "stop", "switch", "start"}) {
+  for (const char* kind : {"distribute", "expand", "stop", "switch", "start", "start_ephemeral"}) {
     router.add("POST", std::string("/agent/1/") + kind,
                [api, kind](http::Request request) { return api->execute(kind, std::move(request)); });
   }

@@ -16,6 +16,8 @@ namespace afloat::agent {
 ///   POST /agent/1/stop        {..., node, expected_incarnation?, timeout_ms?}
 ///   POST /agent/1/switch      {..., node, version, expected_incarnation?}
 ///   POST /agent/1/start       {..., node, expected_incarnation?}
+///   POST /agent/1/start_ephemeral  the same; the node leaves the cluster with its clean end. A path of its own, so
+///        that an agent which does not know it says so, instead of starting a lasting member.
 /// Errors: {statusCode, kind, code, message, epoch, holder}; 409 for a stale epoch or another incarnation.
 /// Commands run on `pool`, off the event loop. `agent` and `pool` outlive the router.
 void add_agent_routes(http::Router& router, Agent& agent, boost::asio::thread_pool& pool);

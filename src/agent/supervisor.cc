@@ -82,13 +82,14 @@ Result<void> Supervisor::begin() {
         node.wanted = bool_or(*state, "wanted");
         node.restarts = static_cast<int>(int_or(*state, "restarts"));
         node.last_exit_code = static_cast<int>(int_or(*state, "last_exit_code"));
+        node.ephemeral = bool_or(*state, "ephemeral");
       }
     }
     auto process = read_pid_file(node.spec.folder + "/pid");
     auto pidfd = process ? open_process(*process) : std::unexpected(process.error());
     if (!pidfd) {
       // An agent that was killed between starting a node and writing its pid file.
-      process = find_process(node.spec.argv);
+      process = find_process(argv_of(node));
       if (process) pidfd = open_process(*process);
     }
     if (pidfd) {
@@ -109,8 +110,14 @@ Result<void> Supervisor::begin() {
   return {};
 }
 
+std::vector<std::string> Supervisor::argv_of(const Node& node) {
+  auto argv = node.spec.argv;
+  if (node.ephemeral) argv.emplace_back("--ephemeral");
+  return argv;
+}
+
 Result<void> Supervisor::launch(Node& node) {
-  auto process = spawn(node.spec.argv, node.spec.folder + "/log");
+  auto process = spawn(argv_of(node), node.spec.folder + "/log");
   if (!process) return std::unexpected(process.error());
   node.process = *process;
   node.adopted = false;
@@ -134,7 +141,7 @@ Result<void> Supervisor::launch(Node& node) {
   return {};
 }
 
-Result<void> Supervisor::start(const std::string& name) {
+Result<void> Supervisor::start(const std::string& name, Membership membership) {
   std::scoped_lock lock(mutex_);
   const auto found = nodes_.find(name);
   if (found == nodes_.end()) return fail(ErrorKind::not_found, fmt::format("This host has no node '{}'.", name));
@@ -144,6 +151,7 @@ Result<void> Supervisor::start(const std::string& name) {
   node.delay = {};
   node.restarts = 0;
   node.wanted = true;
+  if (node.pidfd < 0) node.ephemeral = membership == Membership::ephemeral;
   save(node);
   if (node.pidfd >= 0) return {};
   return launch(node);
@@ -221,10 +229,11 @@ void Supervisor::ended(Node& node) {
 }
 
 void Supervisor::save(const Node& node) const {
-  const std::string text =
-      boost::json::serialize(boost::json::object{
-          {"wanted", node.wanted}, {"restarts", node.restarts}, {"last_exit_code", node.last_exit_code}}) +
-      "\n";
+  const std::string text = boost::json::serialize(boost::json::object{{"wanted", node.wanted},
+                                                                      {"ephemeral", node.ephemeral},
+                                                                      {"restarts", node.restarts},
+                                                                      {"last_exit_code", node.last_exit_code}}) +
+                           "\n";
   if (auto written = files::write_file_durably(node.spec.folder + "/state.json", text); !written) {
     log_(fmt::format("node {}: {}", node.spec.name, written.error().message()));
   }

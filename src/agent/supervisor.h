@@ -10,6 +10,7 @@
 
 #include "agent/process.h"
 #include "base/error.h"
+#include "ports/hosts.h"
 
 namespace afloat::agent {
 
@@ -53,7 +54,7 @@ class Supervisor {
   /// Adopts what runs, starts what is wanted and doesn't, and begins to watch. Call once.
   Result<void> begin();
   /// Running already is not an error. Errors: not_found, internal (can't be executed).
-  Result<void> start(const std::string& name);
+  Result<void> start(const std::string& name, Membership membership = Membership::lasting);
   /// SIGTERM, then SIGKILL after `timeout`. Not running is not an error. `keep_wanted`: the next agent starts it again.
   Result<void> stop(const std::string& name, std::chrono::milliseconds timeout, bool keep_wanted = false);
   /// All at once.
@@ -68,6 +69,7 @@ class Supervisor {
     int pidfd = -1;  ///< open while it runs
     bool adopted = false;
     bool wanted = false;
+    bool ephemeral = false;  ///< started with --ephemeral, also after a crash
     bool refused = false;   ///< it exited with 78; until the next start()
     bool stopping = false;  ///< its end was asked for
     int last_exit_code = 0;
@@ -77,6 +79,7 @@ class Supervisor {
     std::chrono::steady_clock::time_point restart_at{};  ///< epoch value: none planned
   };
   Result<void> launch(Node& node);
+  static std::vector<std::string> argv_of(const Node& node);
   void ended(Node& node);
   void save(const Node& node) const;
   void watch();

@@ -62,7 +62,7 @@ std::int64_t process_started_ms() {
   return static_cast<std::int64_t>((wall - std::max(0.0, age)) * 1000);
 }
 
-int serve(const std::string& config_path, const std::string& name) {
+int serve(const std::string& config_path, const std::string& name, bool ephemeral) {
   auto site = server::load_config(config_path);
   if (!site) {
     fmt::print(stderr, "afloat: {}\n", site.error().message());
@@ -78,6 +78,7 @@ int serve(const std::string& config_path, const std::string& name) {
   options.digest = bundle_digest();
   options.admin_password = environment("AFLOAT_ADMIN_PASSWORD");
   options.started_at_ms = process_started_ms();
+  options.ephemeral = ephemeral;
   if (auto web = server::check_web(options.web); !web) {
     fmt::print(stderr, "afloat: {}\n", web.error().message());
     return 1;
@@ -87,7 +88,7 @@ int serve(const std::string& config_path, const std::string& name) {
 
 struct ServeChoice {
   std::string config, node;
-  bool trial = false;
+  bool trial = false, ephemeral = false;
   std::string data = "afloat-trial";
   int port = 8090;
 };
@@ -103,8 +104,8 @@ int serve_trial(const ServeChoice& choice) {
 
 int serve_or_trial(const CLI::App& command, const ServeChoice& choice) {
   const auto given = [&](const char* option) { return command.count(option) > 0; };
-  if (choice.trial && (given("--config") || given("--node"))) {
-    fmt::print(stderr, "afloat: --trial serves a database of its own and reads no site.toml. Leave --config and --node "
+  if (choice.trial && (given("--config") || given("--node") || given("--ephemeral"))) {
+    fmt::print(stderr, "afloat: --trial serves a database of its own and reads no site.toml. Leave --config, --node and --ephemeral "
                        "away for a trial, or --trial for a node of that site.\n");
     return 1;
   }
@@ -117,7 +118,8 @@ int serve_or_trial(const CLI::App& command, const ServeChoice& choice) {
     fmt::print(stderr, "afloat: name the node with --node, or try Afloat without a site: afloat serve --trial\n");
     return 1;
   }
-  return serve(choice.config.empty() ? "site.toml" : choice.config, choice.node);
+  return serve(choice.config.empty() ? "site.toml" : choice.config, choice.node,
+               choice.ephemeral);
 }
 
 Task<void> expand(boost::asio::io_context& context, boost::asio::thread_pool& pool, std::string connection, std::string name) {
@@ -196,6 +198,7 @@ void add_serve_command(CLI::App& app, int& exit_code) {
   auto* command = app.add_subcommand("serve", "Run one node of the site until it is stopped.");
   command->add_option("--config", choice->config, "The site's configuration (default: site.toml)");
   command->add_option("--node", choice->node, "Which [[node]] of it this is");
+  command->add_flag("--ephemeral", choice->ephemeral, "A member from this start to its clean end, under an id of its own: a surge node");
   command->add_flag("--trial", choice->trial, "One node with a database of its own, to try Afloat with; no cluster, no site.toml");
   command->add_option("--data", choice->data, "The trial's folder")->capture_default_str();
   command->add_option("--port", choice->port, "The trial's port, on this machine alone")->check(CLI::Range(1, 65535))->capture_default_str();

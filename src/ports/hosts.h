@@ -18,8 +18,8 @@ struct LeaderLease {
 struct Order {
   LeaderLease lead;
   std::int64_t run = 0;
-  std::string step;                                ///< step id, for the agent's journal
-  std::optional<std::string> expected_incarnation; ///< of the node process; checked where set
+  std::string step;                                 ///< step id, for the agent's journal
+  std::optional<std::string> expected_incarnation;  ///< of the node process; checked where set
 };
 
 /// Exit code (EX_TEMPFAIL of sysexits.h) of a release's own commands, `upgrade expand` and `selfcheck`, when what
@@ -28,14 +28,20 @@ inline constexpr int exit_try_again = 75;
 
 struct HostNode {
   std::string name;
-  std::string version;      ///< of the switched link
+  std::string version;  ///< of the switched link
   bool running = false;
   std::string incarnation;  ///< process incarnation: "<pid>-<start time ticks>"; "" when not running
   int last_exit_code = 0;   ///< of the last process that ended; -1 when unknown (adopted)
   int restarts = 0;
-  std::string last_lines;   ///< tail of its log, filled when the process has failed
-  bool wanted = false;      ///< the supervisor keeps it running
+  std::string last_lines;  ///< tail of its log, filled when the process has failed
+  bool wanted = false;     ///< the supervisor keeps it running
 };
+/// For how long a node is a member of the cluster.
+enum class Membership {
+  lasting,
+  ephemeral,  ///< until its clean end: a surge node, which comes for a run and goes with it
+};
+
 struct HostReport {
   std::string host;
   std::string agent_version;
@@ -55,11 +61,15 @@ struct NodeHost {
   /// Unpacks a release from the catalogue and verifies every digest.
   virtual Task<void> distribute(std::string host, std::string version, Order order, Deadline deadline) = 0;
   /// Runs `afloat upgrade expand` of `version` with the node's config.
-  virtual Task<void> expand(std::string host, std::string node, std::string version, Order order, Deadline deadline) = 0;
+  virtual Task<void> expand(std::string host, std::string node, std::string version, Order order,
+                            Deadline deadline) = 0;
   /// SIGTERM, waits for exit 0, SIGKILL at the deadline.
   virtual Task<void> stop(std::string host, std::string node, Order order, Deadline deadline) = 0;
-  virtual Task<void> switch_to(std::string host, std::string node, std::string version, Order order, Deadline deadline) = 0;
-  virtual Task<void> start(std::string host, std::string node, Order order, Deadline deadline) = 0;
+  virtual Task<void> switch_to(std::string host, std::string node, std::string version, Order order,
+                               Deadline deadline) = 0;
+  /// An agent that knows no ephemeral nodes answers not_found.
+  virtual Task<void> start(std::string host, std::string node, Order order, Membership membership,
+                           Deadline deadline) = 0;
 };
 
 }  // namespace afloat

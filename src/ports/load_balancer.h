@@ -18,6 +18,12 @@ struct BackendView {
 struct LoadBalancer {
   virtual ~LoadBalancer() = default;
   virtual Task<void> set(std::string node, Traffic traffic, Deadline deadline) = 0;
+  /// A server that its configuration does not name, in maintenance at first. Known until remove() or a reload of the
+  /// balancer. Being there already is not an error.
+  virtual Task<void> add(std::string node, std::string address, int port, Deadline deadline) = 0;
+  /// Only one in maintenance. Not being there is not an error. Errors: unavailable while it has connections.
+  virtual Task<void> remove(std::string node, Deadline deadline) = 0;
+  /// Errors: not_found when it has no such server.
   virtual Task<BackendView> view(std::string node, Deadline deadline) = 0;
 };
 

@@ -53,6 +53,10 @@ Result<NodeIdentity> NodeIdentity::open(const std::string& folder) {
   return NodeIdentity(file, std::move(id));
 }
 
+void NodeIdentity::forget() {
+  if (file_ >= 0 && ::ftruncate(file_, 0) == 0) ::fsync(file_);
+}
+
 Result<std::string> site_key(const std::string& shared_home) {
   const auto path = shared_home + "/site.key";
   const auto failed = [&path](std::string_view what) {

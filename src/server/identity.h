@@ -15,6 +15,8 @@ class NodeIdentity {
   NodeIdentity& operator=(NodeIdentity&&) = delete;
   ~NodeIdentity();
   const std::string& id() const { return id_; }
+  /// The next process that opens the folder gets a new id.
+  void forget();
 
  private:
   NodeIdentity(int file, std::string id) : file_(file), id_(std::move(id)) {}

@@ -88,6 +88,9 @@ class Node final : public NodeControl {
     return exit_code_;
   }
 
+  /// After run(): its id is of no more use.
+  bool is_member_no_more() const { return is_member_no_more_; }
+
   // NodeControl; called from shards.
   NodeState state() const override { return state_.load(); }
   bool lease_valid() const override { return boottime_ms() < lease_valid_until_.load(); }
@@ -214,6 +217,7 @@ class Node final : public NodeControl {
     candidate.digest = options_.digest;
     candidate.incarnation = info_.incarnation;
     candidate.config_hash = site_.hash;
+    candidate.ephemeral = options_.ephemeral;
     candidate.clustering_allowed = site_.edition == "data-center";
     candidate.started_at_ms = options_.started_at_ms;
     std::string told;
@@ -252,7 +256,12 @@ class Node final : public NodeControl {
         case AdmissionOutcome::admit_as_target:
           log(Level::info, "admitted", {{"outcome", std::string(cluster::to_string(decision->outcome))}, {"version", info_.version}});
           co_return Result<void>{};
-        case AdmissionOutcome::refuse: co_return fail(ErrorKind::failed_precondition, decision->message, "refused");
+        case AdmissionOutcome::refuse:
+          if (options_.ephemeral && decision->reason == "removed") {
+            is_member_no_more_ = true;  // its next start is another member
+            co_return fail(ErrorKind::conflict, decision->message);
+          }
+          co_return fail(ErrorKind::failed_precondition, decision->message, "refused");
         case AdmissionOutcome::wait:
           if (clock_.steady_now() >= patience) co_return fail(ErrorKind::failed_precondition, decision->message, "refused");
           if (told != decision->reason) log(Level::warning, "admission_waits", {{"message", decision->message}});
@@ -458,6 +467,7 @@ class Node final : public NodeControl {
     if (lease_valid_until_.load() != 0) {
       auto closed = co_await cluster_->set_state(info_.id, info_.incarnation, failed_ ? NodeState::ERROR : NodeState::OFFLINE, true, in(seconds(2)));
       if (closed) {
+        is_member_no_more_ = options_.ephemeral;
         auto woken = co_await store::wake_cluster(*database_, in(milliseconds(500)));
         (void)woken;
       }
@@ -514,6 +524,7 @@ class Node final : public NodeControl {
   SteadyTime drain_began_{};
   milliseconds linger_{site_.drain_linger_ms};
   bool stopping_ = false, failed_ = false, gone_ = false;
+  bool is_member_no_more_ = false;
   int exit_code_ = exit_clean;
 };
 
@@ -563,7 +574,9 @@ int run_node(const SiteConfig& site, const NodeConfig& config, NodeOptions optio
   }
   use_all_file_handles();
   Node node(site, config, std::move(options), identity->id(), std::move(*certificate));
-  return node.run();
+  const int exit_code = node.run();
+  if (node.is_member_no_more()) identity->forget();
+  return exit_code;
 }
 
 }  // namespace afloat::server

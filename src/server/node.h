@@ -12,6 +12,7 @@ struct NodeOptions {
   std::string digest;          ///< SHA-256 of the bundle's manifest, "" outside a bundle
   std::string admin_password;  ///< makes the first administrator on an empty site
   std::int64_t started_at_ms = 0;
+  bool ephemeral = false;  ///< a member from its start to its clean end, under a new id each time (a surge node)
 };
 
 /// Exit codes of a node.

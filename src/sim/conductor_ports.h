@@ -72,7 +72,7 @@ struct ConductorProcess::Hosts final : NodeHost {
   Task<void> stop(std::string host, std::string node, Order order, Deadline deadline) override;
   Task<void> switch_to(std::string host, std::string node, std::string version, Order order,
                        Deadline deadline) override;
-  Task<void> start(std::string host, std::string node, Order order, Deadline deadline) override;
+  Task<void> start(std::string host, std::string node, Order order, Membership membership, Deadline deadline) override;
   Task<void> command(std::string host, agent::AgentCommand command, Deadline deadline);
 
   ConductorProcess& self_;
@@ -81,6 +81,8 @@ struct ConductorProcess::Hosts final : NodeHost {
 struct ConductorProcess::Traffics final : LoadBalancer {
   explicit Traffics(ConductorProcess& self) : self_(self) {}
   Task<void> set(std::string node, Traffic traffic, Deadline deadline) override;
+  Task<void> add(std::string node, std::string address, int port, Deadline deadline) override;
+  Task<void> remove(std::string node, Deadline deadline) override;
   Task<BackendView> view(std::string node, Deadline deadline) override;
 
   ConductorProcess& self_;

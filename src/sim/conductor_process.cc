@@ -229,7 +229,8 @@ Task<void> ConductorProcess::Hosts::switch_to(std::string host, std::string node
                                               Deadline deadline) {
   return command(std::move(host), {"switch", std::move(node), std::move(version), std::move(order)}, deadline);
 }
-Task<void> ConductorProcess::Hosts::start(std::string host, std::string node, Order order, Deadline deadline) {
+Task<void> ConductorProcess::Hosts::start(std::string host, std::string node, Order order, Membership,
+                                          Deadline deadline) {
   return command(std::move(host), {"start", std::move(node), "", std::move(order)}, deadline);
 }
 
@@ -244,6 +245,12 @@ Task<void> ConductorProcess::Traffics::set(std::string node, Traffic traffic, De
         reply({});
       },
       deadline);
+}
+Task<void> ConductorProcess::Traffics::add(std::string, std::string, int, Deadline) {
+  co_return fail(ErrorKind::internal, "the simulated balancer knows its servers");
+}
+Task<void> ConductorProcess::Traffics::remove(std::string, Deadline) {
+  co_return fail(ErrorKind::internal, "the simulated balancer knows its servers");
 }
 Task<BackendView> ConductorProcess::Traffics::view(std::string node, Deadline deadline) {
   return self_.ask<BackendView>(

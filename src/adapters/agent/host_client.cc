@@ -96,8 +96,9 @@ class AgentHosts final : public NodeHost {
                        Deadline deadline) override {
     return command(std::move(host), "switch", std::move(node), std::move(version), std::move(order), deadline);
   }
-  Task<void> start(std::string host, std::string node, Order order, Deadline deadline) override {
-    return command(std::move(host), "start", std::move(node), "", std::move(order), deadline);
+  Task<void> start(std::string host, std::string node, Order order, Membership membership, Deadline deadline) override {
+    return command(std::move(host), membership == Membership::lasting ? "start" : "start_ephemeral", std::move(node),
+                   "", std::move(order), deadline);
   }
 
  private:
@@ -121,8 +122,10 @@ class AgentHosts final : public NodeHost {
     for (const auto& agent : agents_) {
       if (agent.host != host) continue;
       request.url = agent.url.empty() ? "http://agent" : agent.url;
-      if (agent.url.empty()) request.unix_socket = agent.socket;
-      else request.token_file = agent.token_file;
+      if (agent.url.empty())
+        request.unix_socket = agent.socket;
+      else
+        request.token_file = agent.token_file;
     }
     if (request.url.empty()) {
       co_return fail(ErrorKind::not_found,

@@ -78,7 +78,37 @@ Error no_such_server(std::string_view node, const std::vector<std::string>& name
 
 class RuntimeApi final : public LoadBalancer {
  public:
-  RuntimeApi(std::string socket, std::string backend) : socket_(std::move(socket)), backend_(std::move(backend)) {}
+  RuntimeApi(std::string socket, std::string backend, std::string added_server)
+      : socket_(std::move(socket)), backend_(std::move(backend)), added_server_(std::move(added_server)) {}
+
+  Task<void> add(std::string node, std::string address, int port, Deadline deadline) override {
+    auto answer =
+        co_await ask(fmt::format("add server {}/{} {}:{} {}", backend_, node, address, port, added_server_), deadline);
+    if (!answer) co_return std::unexpected(answer.error());
+    const auto said = std::string(trim(*answer));
+    if (!said.starts_with("New server registered") && !said.starts_with("Already exists")) {
+      co_return fail(ErrorKind::failed_precondition,
+                     fmt::format("HAProxy refused to add the server {}/{}: {}. Its backend needs a dynamic algorithm "
+                                 "(roundrobin, leastconn), and what the conductor's --surge-server says must be server "
+                                 "options that `add server` of this HAProxy knows (2.5 or newer).",
+                                 backend_, node, said));
+    }
+    // Its health checks are off until they are asked for.
+    auto checked = co_await ask(fmt::format("enable health {}/{}", backend_, node), deadline);
+    if (!checked) co_return std::unexpected(checked.error());
+    if (!trim(*checked).empty())
+      co_return fail(ErrorKind::failed_precondition,
+                     fmt::format("HAProxy refused to check the server {}/{}: {}", backend_, node, trim(*checked)));
+    co_return Result<void>{};
+  }
+
+  Task<void> remove(std::string node, Deadline deadline) override {
+    auto answer = co_await ask(fmt::format("del server {}/{}", backend_, node), deadline);
+    if (!answer) co_return std::unexpected(answer.error());
+    const auto said = std::string(trim(*answer));
+    if (said.starts_with("Server deleted") || said.starts_with("No such server")) co_return Result<void>{};
+    co_return fail(ErrorKind::unavailable, fmt::format("HAProxy does not let go of {}/{}: {}", backend_, node, said));
+  }
 
   Task<void> set(std::string node, Traffic traffic, Deadline deadline) override {
     auto answer = co_await ask(fmt::format("set server {}/{} state {}", backend_, node, to_string(traffic)), deadline);
@@ -154,6 +184,7 @@ class RuntimeApi final : public LoadBalancer {
 
   const std::string socket_;
   const std::string backend_;
+  const std::string added_server_;
 };
 
 }  // namespace
@@ -202,8 +233,8 @@ Result<Traffic> parse_traffic(std::string_view servers, std::string_view node) {
   return std::unexpected(no_such_server(node, names));
 }
 
-std::unique_ptr<LoadBalancer> make_haproxy(std::string socket, std::string backend) {
-  return std::make_unique<RuntimeApi>(std::move(socket), std::move(backend));
+std::unique_ptr<LoadBalancer> make_haproxy(std::string socket, std::string backend, std::string added_server) {
+  return std::make_unique<RuntimeApi>(std::move(socket), std::move(backend), std::move(added_server));
 }
 
 }  // namespace afloat::haproxy

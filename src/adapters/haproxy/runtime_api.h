@@ -10,7 +10,9 @@ namespace afloat::haproxy {
 /// HAProxy by its runtime API: a unix socket of level admin. Nodes are servers of `backend`, by name.
 /// Give the servers `weight 100` so that slowstart is seen in percent: HAProxy rounds weights up.
 /// `set` reads the state back: unavailable when HAProxy kept another one.
-std::unique_ptr<LoadBalancer> make_haproxy(std::string socket, std::string backend);
+/// `added_server`: the options of a server that is added while it runs (HAProxy takes none from `default-server` for
+/// it).
+std::unique_ptr<LoadBalancer> make_haproxy(std::string socket, std::string backend, std::string added_server = "check");
 
 /// From the answer of `show stat`. `weight` there is the effective one (slowstart), `uweight` the full one.
 /// Errors: not_found naming the servers there are; data_corrupted when a column is missing.
