@@ -79,7 +79,7 @@ TEST_F(AgentApiTest, CarriesCommandsAndErrorsThere) {
   auto call = [&](auto member) { return wait<void>(member); };
   EXPECT_TRUE(call([&] { return hosts_->distribute("h1", "1.1.0", order("a"), in(milliseconds(5000))); }));
   EXPECT_TRUE(call([&] { return hosts_->switch_to("h1", "n1", "1.1.0", order("b"), in(milliseconds(5000))); }));
-  EXPECT_TRUE(call([&] { return hosts_->start("h1", "n1", order("c"), in(milliseconds(5000))); }));
+  EXPECT_TRUE(call([&] { return hosts_->start("h1", "n1", order("c"), Membership::lasting, in(milliseconds(5000))); }));
   auto report = wait<HostReport>([&] { return hosts_->report("h1", in(milliseconds(5000))); });
   ASSERT_TRUE(report);
   EXPECT_TRUE(report->nodes.at(0).running);

@@ -37,7 +37,8 @@ namespace afloat::cli {
 namespace {
 
 struct ConductorOptions {
-  std::string config = "site.toml", backup_command;
+  std::string config = "site.toml", backup_command, surge_node;
+  std::string surge_server = "check weight 100 inter 1s fall 2 rise 1 slowstart 2s";
   double soak_s = rollout::usual_soak_ms / 1000.0;
   CredentialOptions credentials;
 };
@@ -106,7 +107,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
   auto cluster = store::make_cluster_store(*database, clock, timer);
   auto notifier = store::make_event_notifier(*database);
   auto hosts = agent::make_agent_hosts(agents, client);
-  auto balancer = haproxy::make_haproxy(site->haproxy_socket, site->haproxy_backend);
+  auto balancer = haproxy::make_haproxy(site->haproxy_socket, site->haproxy_backend, options.surge_server);
   auto site_client = site::make_site_client(nodes, {credentials->user, credentials->password}, client);
 
   conductor::Settings settings;
@@ -115,6 +116,11 @@ Result<void> run_conductor(const ConductorOptions& options) {
   settings.build = version::this_build();
   settings.soak_ms = static_cast<std::int64_t>(options.soak_s * 1000);
   settings.notes = notes.get();
+  if (!options.surge_node.empty()) {
+    auto surge = server::node_config(*site, options.surge_node);
+    if (!surge) return std::unexpected(surge.error());
+    settings.surge = conductor::SurgeSetting{surge->name, surge->host, surge->address, surge->port};
+  }
   settings.catalogue = [folder = site->catalogue, keys = site->trusted_keys](const std::string& from,
                                                                              const std::string& to) {
     const auto entry = agent::find_release(folder, to);
@@ -178,6 +184,15 @@ void add_conductor_command(CLI::App& app, int& exit_code) {
       ->add_option("--backup-command", options->backup_command,
                    "Run by sh before upgrade mode is turned on; the run goes on if it ends with 0")
       ->envname("AFLOAT_BACKUP_COMMAND");
+  command
+      ->add_option("--surge-node", options->surge_node,
+                   "A [[node]] of the site's file that runs only while an upgrade needs one more node")
+      ->envname("AFLOAT_SURGE_NODE");
+  command
+      ->add_option("--surge-server", options->surge_server,
+                   "HAProxy's options for it: those of the other servers, for `add server` takes none from default-server")
+      ->envname("AFLOAT_SURGE_SERVER")
+      ->capture_default_str();
   add_credential_options(*command, options->credentials);
   command->callback([options, &exit_code] {
     auto done = run_conductor(*options);

@@ -32,7 +32,7 @@ struct UpgradeOptions {
        as_json = false, acknowledge_notes = false;
   double max_load = -1, soak_s = -1;
   std::int64_t failure_budget = -1;
-  std::string on_failure;
+  std::string on_failure, surge;
 };
 
 constexpr auto config_help =
@@ -156,6 +156,7 @@ Result<json::object> wishes_of(const UpgradeOptions& options) {
   if (options.soak_s >= 0) wishes["soak_ms"] = static_cast<std::int64_t>(options.soak_s * 1000);
   if (options.failure_budget >= 0) wishes["failure_budget"] = options.failure_budget;
   if (!options.on_failure.empty()) wishes["on_failure"] = options.on_failure;
+  if (!options.surge.empty()) wishes["surge"] = replace_all(options.surge, "-", "_");
   auto begins = now_ms();
   if (!options.at.empty()) {
     auto at = parse_moment(options.at, begins);
@@ -305,6 +306,10 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
       ->check(CLI::Range(0.0, 86'400.0));
   runner->add_option("--on-failure", run_options->on_failure, "pause (default) or cancel: lead every node back")
       ->check(CLI::IsMember({"pause", "cancel"}));
+  runner->add_option("--surge", run_options->surge,
+                     "A node more for as long as it lasts (the conductor's --surge-node): never, when-needed (default: "
+                     "where the others could not carry the load), always")
+      ->check(CLI::IsMember({"never", "when-needed", "always"}));
   runner->add_option("--failure-budget", run_options->failure_budget,
                      "So many failures of the whole run are tried again without asking")
       ->check(CLI::Range(0, 100));

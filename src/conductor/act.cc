@@ -56,6 +56,9 @@ Task<void> Conductor::perform(rollout::Act act) {
     case StepKind::undrain:
     case StepKind::balance:
       co_return co_await perform_balance(std::move(act));
+    case StepKind::add_surge:
+    case StepKind::remove_surge:
+      co_return co_await perform_surge(std::move(act));
     default:
       break;
   }
@@ -78,7 +81,7 @@ Task<void> Conductor::perform(rollout::Act act) {
       co_return co_await hosts_.switch_to(*host, act.node, act.release.version, command, within(10s));
     case StepKind::start:
     case StepKind::await_active:
-      co_return co_await hosts_.start(*host, act.node, command, within(10s));
+      co_return co_await hosts_.start(*host, act.node, command, Membership::lasting, within(10s));
     default:
       co_return Result<void>{};
   }
@@ -99,6 +102,50 @@ Task<void> Conductor::perform_distribute(rollout::Act act) {
     }
   if (!first) co_return Result<void>{};
   co_return fail(first->kind(), join(refusals, " "), first->code());
+}
+
+Task<void> Conductor::perform_surge(rollout::Act act) {
+  using rollout::SurgeMove;
+  if (!settings_.surge || settings_.surge->name != act.node)
+    co_return fail(ErrorKind::failed_precondition,
+                   fmt::format("this conductor was not told of the surge node {}: start it with --surge-node {}",
+                               act.node, act.node));
+  const auto node = *settings_.surge;
+  switch (act.surge) {
+    case SurgeMove::none:
+      break;
+    case SurgeMove::stop:
+      if (act.kind == StepKind::remove_surge)
+        if (auto away = co_await perform_stop(act); !away && away.error().kind() != ErrorKind::not_found)
+          co_return away;
+      co_return co_await hosts_.stop(node.host, node.name, order(), within(30s));
+    case SurgeMove::switch_release:
+      co_return co_await hosts_.switch_to(node.host, node.name, act.release.version, order(), within(10s));
+    case SurgeMove::start: {
+      auto started = co_await hosts_.start(node.host, node.name, order(), Membership::ephemeral, within(10s));
+      if (!started && started.error().kind() == ErrorKind::not_found)
+        co_return fail(ErrorKind::failed_precondition,
+                       fmt::format("{} (an agent older than this conductor can start no surge node: upgrade it)",
+                                   started.error().message()));
+      co_return started;
+    }
+    case SurgeMove::add_server:
+      if (!lead_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+      co_return co_await balancer_.add(node.name, node.address, node.port, within(2s));
+    case SurgeMove::drain:
+      co_return co_await perform_drain(node.name);
+    case SurgeMove::maint:
+      co_return co_await set_traffic(node.name, Traffic::maint);
+    case SurgeMove::remove_member: {
+      auto removed = co_await cluster_.remove(node.name, fmt::format("conductor, run {}", run_->id), within(5s));
+      if (!removed && removed.error().kind() == ErrorKind::not_found) co_return Result<void>{};  // it was quicker
+      co_return removed;
+    }
+    case SurgeMove::remove_server:
+      if (!lead_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+      co_return co_await balancer_.remove(node.name, within(2s));
+  }
+  co_return Result<void>{};
 }
 
 Task<void> Conductor::set_traffic(std::string node, Traffic traffic) {

@@ -27,12 +27,19 @@ struct CatalogueEntry {
   std::optional<rollout::BundleView> bundle = {};
 };
 
+/// A node of site.toml that runs only as the surge node of a run.
+struct SurgeSetting {
+  std::string name, host, address;
+  int port = 0;
+};
+
 struct Settings {
   std::string holder;                             ///< unique per process: "host:pid:random"
   std::string edition;                            ///< of the site's config
   int build = 0;                                  ///< of this program
   std::int64_t soak_ms = rollout::usual_soak_ms;  ///< of runs that do not say
   std::function<CatalogueEntry(const std::string& from, const std::string& to)> catalogue;
+  std::optional<SurgeSetting> surge = {};
   NotesStore* notes = nullptr;  ///< outlives the conductor; without it nobody asks whether notes were read
   /// The releases that lead from one to another, by policy and catalogue; empty: straight, or no way.
   std::function<std::vector<std::string>(const std::string& from, const std::string& to)> way = {};
@@ -70,12 +77,14 @@ class Conductor {
   Task<void> observe_host(rollout::Observation& seen, std::string host);
   Task<void> observe_balancer(rollout::Observation& seen, std::string node);
   Task<void> observe_trial(rollout::Observation& seen, std::string node);
+  Task<void> observe_surge(rollout::Observation& seen, std::string node);
   Task<void> observe_soak(rollout::Observation& seen, std::string node);
   Task<void> perform(rollout::Act act);
   Task<void> perform_drain(std::string node);
   Task<void> perform_stop(rollout::Act act);
   Task<void> perform_balance(rollout::Act act);
   Task<void> perform_distribute(rollout::Act act);
+  Task<void> perform_surge(rollout::Act act);
   Task<void> set_traffic(std::string node, Traffic traffic);
   void note_changes(const rollout::Run& before, const rollout::Run& after);
   Task<void> tell(NoticeKind kind, std::string text);
@@ -116,7 +125,7 @@ class Conductor {
   SteadyTime canary_asked_{};
   std::vector<std::pair<NoticeKind, std::string>> notices_;  ///< to be told after the journal has them
   std::int64_t remind_at_ms_ = 0;                            ///< of a run that is held; 0: not decided
-  std::int64_t cluster_epoch_ = 0;  ///< the highest that was seen; it never falls by itself
+  std::int64_t cluster_epoch_ = 0;                           ///< the highest that was seen; it never falls by itself
   std::string encoding_;
   std::string last_fault_;
 };

@@ -29,6 +29,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   rollout::Observation seen;
   seen.act = act_;
   seen.hosts = hosts_.hosts();
+  if (settings_.surge) seen.surge = rollout::SurgeNode{settings_.surge->name, settings_.surge->host};
   if (needs.cluster || needs.all_balancers || !needs.process.empty()) {
     auto snapshot = co_await cluster_.observe(within(3s));
     if (!snapshot) co_return std::unexpected(snapshot.error());
@@ -56,6 +57,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   } else if (!needs.balancer.empty()) {
     (void)co_await observe_balancer(seen, needs.balancer);
   }
+  if (!needs.surge.empty()) (void)co_await observe_surge(seen, needs.surge);
   if (!needs.drain.empty()) {
     auto status = co_await site_.drain_status(needs.drain, within(1s));
     if (status)
@@ -166,6 +168,21 @@ Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node)
   co_return Result<void>{};
 }
 
+// It may be no member, and no server of the balancer: that is not a fault.
+Task<void> Conductor::observe_surge(rollout::Observation& seen, std::string node) {
+  auto view = co_await balancer_.view(node, within(1s));
+  if (view)
+    seen.nodes[node].balancer = rollout::BalancerView{view->status, view->sessions, view->weight, view->full_weight};
+  else if (view.error().kind() != ErrorKind::not_found)
+    seen.faults.push_back(fmt::format("load balancer, {}: {}", node, view.error().message()));
+  const auto* seen_node = rollout::find_node(seen, node);
+  if (!seen_node || !seen_node->process || !seen_node->process->running || !view) co_return Result<void>{};
+  if (auto status = co_await site_.drain_status(node, within(1s)))
+    seen.nodes[node].drain = rollout::DrainView{status->drained, status->in_flight, status->streams,
+                                                status->tasks_running, std::move(status->overdue)};
+  co_return Result<void>{};
+}
+
 Task<void> Conductor::observe_host(rollout::Observation& seen, std::string host) {
   auto report = co_await hosts_.report(host, within(2s));
   if (!report) {
@@ -188,6 +205,8 @@ Task<void> Conductor::observe_host(rollout::Observation& seen, std::string host)
 
 Task<void> Conductor::observe_balancer(rollout::Observation& seen, std::string node) {
   auto view = co_await balancer_.view(node, within(1s));
+  const bool forgotten = !view && view.error().kind() == ErrorKind::not_found;
+  if (forgotten && settings_.surge && node == settings_.surge->name) co_return Result<void>{};  // after a reload
   if (!view) {
     seen.faults.push_back(fmt::format("load balancer, {}: {}", node, view.error().message()));
     co_return std::unexpected(view.error());

@@ -26,7 +26,8 @@ constexpr std::string_view maintenance_page =
     "\r\n"
     "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
     "content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"10\"><title>Back in a moment</title>"
-    "<body style=\"font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:18vh auto;padding:0 1.5rem;color:#172b4d\">"
+    "<body style=\"font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:18vh auto;padding:0 "
+    "1.5rem;color:#172b4d\">"
     "<h1 style=\"font-size:1.6rem\">Back in a moment</h1><p>The wiki is being maintained and takes no requests just "
     "now. Nothing that was saved is lost. This page tries again by itself.</p></body></html>\n";
 
@@ -71,9 +72,10 @@ backend {}
   option httpchk
   http-check send meth GET uri /status ver HTTP/1.1 hdr Host afloat
   http-check expect status 200
-  default-server check weight 100 inter 100ms fall 2 rise 1 slowstart 400ms
+  default-server {}
 )",
-                                 socket, options.folder + "/maintenance.http", options.address, options.port, options.backend, options.backend);
+                                 socket, options.folder + "/maintenance.http", options.address, options.port,
+                                 options.backend, options.backend, server_options);
   for (const auto& server : options.servers)
     text += fmt::format("  server {} {}:{}{}\n", server.name, server.address, server.port,
                         options.ca_file.empty() ? "" : " ssl verify required ca-file " + options.ca_file);

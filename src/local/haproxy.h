@@ -23,6 +23,8 @@ class Haproxy {
     std::vector<Server> servers = {};
     std::string ca_file = {};  ///< nodes serve HTTPS, with certificates that these authorities signed; "" = HTTP
   };
+  /// What each server of it is started with.
+  static constexpr const char* server_options = "check weight 100 inter 100ms fall 2 rise 1 slowstart 400ms";
   Haproxy() = default;
   /// Errors: failed_precondition with HAProxy's own words when it does not take the configuration.
   static Result<Haproxy> start(Options options);

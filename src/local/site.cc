@@ -17,6 +17,8 @@
 namespace afloat::local {
 namespace {
 
+constexpr const char* surge_name = "surge1";
+
 namespace fs = std::filesystem;
 namespace json = boost::json;
 using namespace std::chrono_literals;
@@ -108,7 +110,16 @@ Result<std::unique_ptr<Site>> Site::create(SiteOptions options) {
   if (!haproxy) return std::unexpected(haproxy.error());
   site->haproxy_ = std::make_unique<Haproxy>(std::move(*haproxy));
 
-  if (auto written = write_file(site->config(), site->site_toml(site->nodes_), 0600); !written)
+  auto described = site->nodes_;
+  if (site->options_.surge_node) {
+    auto surge = described.front();
+    surge.name = surge_name;
+    surge.port = site->spare_port(5);
+    surge.data = site->host_data(surge.host) + "/nodes/" + surge.name;
+    described.push_back(surge);
+    site->surge_ = surge;
+  }
+  if (auto written = write_file(site->config(), site->site_toml(described), 0600); !written)
     return std::unexpected(written.error());
   if (auto started = site->start_agents(); !started) return std::unexpected(started.error());
   if (site->options_.conductor)
@@ -213,6 +224,9 @@ Result<void> Site::start_conductor() {
   say("starting the conductor");
   ProcessOptions run;
   run.argv = {options_.program, "conductor", "--config", config(), "--soak", fmt::format("{}", options_.soak_s)};
+  if (options_.surge_node)
+    for (const std::string argument : {"--surge-node", surge_name, "--surge-server", Haproxy::server_options})
+      run.argv.push_back(argument);
   run.env = credentials();
   run.log = dir_ + "/logs/conductor.log";
   auto process = Process::start(run);
@@ -274,6 +288,7 @@ Result<void> Site::distribute(const std::string& version) {
 }
 
 const SiteNode& Site::node(const std::string& name) const {
+  if (surge_ && surge_->name == name) return *surge_;
   const auto found = std::ranges::find(nodes_, name, &SiteNode::name);
   if (found == nodes_.end()) throw std::logic_error("the local site has no node " + name);
   return *found;

@@ -31,6 +31,7 @@ struct SiteOptions {
   std::optional<int> base_port;  ///< balancer; nodes follow. Otherwise a free block
   std::string admin_password;    ///< "" = random
   bool fsync = true;
+  bool surge_node = false;                      ///< "surge1" stands by for the conductor's runs
   bool conductor = false;                       ///< also run `afloat conductor`
   double soak_s = 0;                            ///< `afloat conductor --soak`
   std::map<std::string, std::string> env;       ///< for agents, and so for nodes
@@ -125,6 +126,7 @@ class Site {
   std::string dir_, database_;
   int balancer_port_ = 0;
   std::vector<SiteNode> nodes_;
+  std::optional<SiteNode> surge_;  ///< not one of nodes_
   std::unique_ptr<Postgres> postgres_;
   std::unique_ptr<Haproxy> haproxy_;
   std::map<std::string, Process> agents_;

@@ -15,18 +15,32 @@ bool serving(const cluster::Member& member) {
   return state == cluster::NodeState::ACTIVE || state == cluster::NodeState::DRAINING;
 }
 
-Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options) {
+Answer fits_without(const Observation& observation, std::string_view node, const Options& options) {
   if (!observation.cluster) return {false, "the roster could not be read"};
   std::size_t others = 0;
   double load = 0;
-  const cluster::Member* self = nullptr;
   for (const auto& member : observation.cluster->members) {
     load += member.load;
+    if (member.name != node) ++others;
+  }
+  if (others == 0) return {false, fmt::format("{} is the only node: stopping it stops the site", node)};
+  const double without = load / static_cast<double>(others);
+  if (options.max_load > 0 && load > 0 && without > options.max_load)
+    return {false, fmt::format("the other {} node(s) would be {:.0f} % busy, the limit is {:.0f} %; wait for less "
+                               "load, or add a node (--surge)",
+                               others, without * 100, options.max_load * 100)};
+  return {true, load > 0 ? fmt::format("{} other node(s) UP, {:.0f} % busy without {}", others, without * 100, node)
+                         : fmt::format("{} other node(s) UP", others)};
+}
+
+Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options) {
+  if (!observation.cluster) return {false, "the roster could not be read"};
+  const cluster::Member* self = nullptr;
+  for (const auto& member : observation.cluster->members) {
     if (member.name == node) {
       self = &member;
       continue;
     }
-    ++others;
     const auto state = cluster::effective_state(member);
     if (state != cluster::NodeState::ACTIVE)
       return {false, fmt::format("{} is {}; every other node must be ACTIVE before {} may go", member.name,
@@ -38,17 +52,10 @@ Answer ok_to_stop(const Observation& observation, std::string_view node, const O
                                  view->balancer->status, view->balancer->weight, view->balancer->full_weight)};
   }
   if (!self) return {false, fmt::format("{} is not in the roster", node)};
-  if (others == 0) return {false, fmt::format("{} is the only node: stopping it stops the site", node)};
   if (self->tasks_running > 0)
     return {false, fmt::format("{} runs {} long task{}; waiting until done", node, self->tasks_running,
                                self->tasks_running == 1 ? "" : "s")};
-  const double without = load / static_cast<double>(others);
-  if (options.max_load > 0 && load > 0 && without > options.max_load)
-    return {false, fmt::format("the other {} node(s) would be {:.0f} % busy, the limit is {:.0f} %; wait for less "
-                               "load or add a node",
-                               others, without * 100, options.max_load * 100)};
-  return {true, load > 0 ? fmt::format("{} other node(s) UP, {:.0f} % busy without {}", others, without * 100, node)
-                         : fmt::format("{} other node(s) UP", others)};
+  return fits_without(observation, node, options);
 }
 
 Health health_of(const Observation& observation, const cluster::Member& member) {

@@ -10,6 +10,10 @@ struct Answer {
   std::string reason;  ///< why not; or the figures behind a yes
 };
 
+/// Does the measured load of the site fit on the others without `node`? True where load is not measured, or the rule is
+/// off.
+Answer fits_without(const Observation& observation, std::string_view node, const Options& options);
+
 /// May `node` be taken out now? Every other member is ACTIVE with a live lease and, at the balancer, UP
 /// with full weight; no long task runs on it; the measured load fits on the others (where load is
 /// measured at all).

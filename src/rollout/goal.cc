@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "cluster/task_ledger.h"
 #include "rollout/capacity.h"
+#include "rollout/surge.h"
 
 namespace afloat::rollout {
 namespace {
@@ -111,14 +112,8 @@ GoalView look_active(const Run& run, const StepRecord& step, const Observation& 
     return reached(fmt::format("DRAINING on {}", member->version));
   if (!view || !view->process) return nobody_answers(seen, "agent of " + step.node);
   const auto& process = *view->process;
-  const bool given_up =
-      !process.running && (process.last_exit_code == refused_by_admission || process.restarts >= restarts_too_many);
-  if (given_up && (step.attempt == 1 || seen.act.tried)) {
-    const auto last = telling_line(process.last_lines);
-    return impossible(fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", step.node, goal.version,
-                                  process.last_exit_code, process.restarts,
-                                  last.empty() ? "" : "; its log says: ", last));
-  }
+  if (auto why = given_up(process, step.node, goal.version); !why.empty() && (step.attempt == 1 || seen.act.tried))
+    return impossible(std::move(why));
   if (!process.running)
     return waiting(fmt::format("{} does not run (exit code {})", step.node, process.last_exit_code));
   if (!member) return waiting(fmt::format("{} has not been admitted yet", step.node));
@@ -210,6 +205,18 @@ GoalView look_canary(const Observation& seen) {
   return waiting(seen.canary->reason);
 }
 
+SurgeView surge_view(const Run& run, const StepRecord& step, const Observation& seen) {
+  return step.kind == StepKind::add_surge ? look_add_surge(run, step, seen) : look_remove_surge(run, step, seen);
+}
+
+/// One move after the other: each look says which is next.
+GoalView look_surge(const Run& run, const StepRecord& step, const Observation& seen) {
+  auto view = surge_view(run, step, seen);
+  return {.goal = view.goal,
+          .detail = std::move(view.detail),
+          .act_again = view.move != SurgeMove::none && seen.now_ms - seen.act.tried_at_ms >= 50};
+}
+
 /// Steps about the whole site, as far as cluster_state answers them.
 GoalView look_site(const Run& run, const StepRecord& step, const Observation& seen) {
   if (!seen.cluster || !seen.cluster->state) return nobody_answers(seen, "the cluster's state");
@@ -236,6 +243,14 @@ GoalView look_site(const Run& run, const StepRecord& step, const Observation& se
 }
 
 }  // namespace
+
+std::string given_up(const ProcessView& process, std::string_view node, std::string_view version) {
+  if (process.running || (process.last_exit_code != refused_by_admission && process.restarts < restarts_too_many))
+    return {};
+  const auto last = telling_line(process.last_lines);
+  return fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", node, version, process.last_exit_code,
+                     process.restarts, last.empty() ? "" : "; its log says: ", last);
+}
 
 GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
   switch (step.kind) {
@@ -277,6 +292,9 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
     case StepKind::trial:
     case StepKind::soak:
       return look_canary(seen);
+    case StepKind::add_surge:
+    case StepKind::remove_surge:
+      return look_surge(run, step, seen);
     case StepKind::hold_before_finalize:
       return step.attempt > 1 ? reached("released")
                               : impossible("all nodes run the new release; going back is still possible");
@@ -318,6 +336,10 @@ std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observa
       act.retry_tasks = true;
       return act;
     }
+    case StepKind::add_surge:
+    case StepKind::remove_surge:
+      act.surge = surge_view(run, step, seen).move;
+      return act.surge == SurgeMove::none ? std::nullopt : std::optional(act);
     case StepKind::backup:
     case StepKind::mode_on:
     case StepKind::drain:
@@ -364,8 +386,10 @@ Choice choose(const Run& run, const Observation& seen) {
     choice.waiting = "the roster could not be read";
     return choice;
   }
+  const auto surge = surge_of(run);
   for (const auto& member : seen.cluster->members) {
     const auto* view = find_node(seen, member.name);
+    if (member.name == surge) continue;  // it has steps of its own
     if (settled(seen, member, goal.version, goal.build)) continue;
     if (!view || !view->process) {
       choice.waiting = seen.faults.empty() ? fmt::format("the agent of {} says nothing of {}", member.host, member.name)

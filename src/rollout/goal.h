@@ -21,6 +21,9 @@ struct GoalView {
 };
 GoalView look(const Run& run, const StepRecord& step, const Observation& observation);
 
+/// Why a process of this release will not come up by itself; "" while it may.
+std::string given_up(const ProcessView& process, std::string_view node, std::string_view version);
+
 /// The act that brings the step towards its goal; nullopt for steps that only wait.
 std::optional<Act> act_for(const Run& run, const StepRecord& step, const Observation& observation);
 

@@ -35,6 +35,7 @@ enum class StepKind {
   backup,  ///< the site's own backup command, where the conductor has one
   mode_on,
   expand,
+  add_surge,         ///< node: one more node on the new release, for as long as the hop lasts (rollout/surge.h)
   choose_node,       ///< only where it takes waiting: somebody does not answer
   ok_to_stop,        ///< node: is the site whole without it?
   drain,             ///< node: balancer drains, node finishes what it has
@@ -45,9 +46,10 @@ enum class StepKind {
   switch_release,
   start,
   await_active,
-  trial,    ///< node: read from it before anybody is sent to it. refused: it goes back
-  balance,  ///< node: UP and at full weight
-  soak,     ///< node: is it as good as the others? refused: no, it goes back
+  trial,         ///< node: read from it before anybody is sent to it. refused: it goes back
+  balance,       ///< node: UP and at full weight
+  soak,          ///< node: is it as good as the others? refused: no, it goes back
+  remove_surge,  ///< node: it has done its service
   hold_before_finalize,
   finalize,  ///< approve: no way back from here
   await_stable,
@@ -70,6 +72,9 @@ enum class StepState {
 };
 std::string_view to_string(StepState state);
 StepState step_state_from(std::string_view text);
+
+/// What brings a surge node nearer to where it is to be.
+enum class SurgeMove { none, stop, switch_release, start, add_server, drain, maint, remove_member, remove_server };
 
 /// One journal entry: written as `running` before the act (intent), again after it (outcome).
 struct StepRecord {
@@ -210,6 +215,11 @@ inline constexpr const char* after_going_back =
     "run's journal does not show, and the last saves may be gone. See `afloat status`; then `afloat upgrade resume` "
     "goes on from what is there, and `afloat upgrade cancel` leads back.";
 
+/// A node of site.toml that stands by: not a member until a run adds it.
+struct SurgeNode {
+  std::string name, host;
+};
+
 struct Observation {
   std::int64_t now_ms = 0;  ///< database time
   std::optional<cluster::Snapshot> cluster;
@@ -221,6 +231,7 @@ struct Observation {
   /// nobody could renew it proves nothing about the node.
   std::int64_t database_reached_ms = 0;
   ActState act;
+  std::optional<SurgeNode> surge;    ///< that the conductor may add
   std::optional<CanaryView> canary;  ///< of the node that is tried, or soaks
 
   // Only for preflight.

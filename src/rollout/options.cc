@@ -50,6 +50,12 @@ constexpr auto policies = std::to_array<std::pair<OnFailure, std::string_view>>(
     {OnFailure::cancel, "cancel"},
 });
 
+constexpr auto surges = std::to_array<std::pair<Surge, std::string_view>>({
+    {Surge::never, "never"},
+    {Surge::when_needed, "when_needed"},
+    {Surge::always, "always"},
+});
+
 /// Kept in the same JSON: what people asked of the running run, and what the conductor remembers of it.
 constexpr auto notes = std::to_array<std::string_view>({"requests", "memory"});
 
@@ -66,6 +72,7 @@ std::string known_names() {
   for (const auto& number : numbers) names.emplace_back(number.name);
   names.emplace_back("max_load");
   names.emplace_back("on_failure");
+  names.emplace_back("surge");
   return join(names, ", ");
 }
 
@@ -99,6 +106,13 @@ Result<void> read_option(Options& options, std::string_view name, const json::va
       }
     return fail(ErrorKind::invalid_argument, "option on_failure must be \"pause\" or \"cancel\"");
   }
+  if (name == "surge") {
+    const auto surge = value.is_string() ? surge_from(std::string_view(value.get_string())) : std::nullopt;
+    if (!surge)
+      return fail(ErrorKind::invalid_argument, "option surge must be \"never\", \"when_needed\" or \"always\"");
+    options.surge = *surge;
+    return {};
+  }
   if (std::ranges::find(notes, name) != notes.end()) return {};
   return fail(ErrorKind::invalid_argument, fmt::format("unknown option \"{}\"; there are {}", name, known_names()));
 }
@@ -109,6 +123,18 @@ std::string_view to_string(OnFailure policy) {
   for (const auto& [value, word] : policies)
     if (value == policy) return word;
   return "pause";
+}
+
+std::string_view to_string(Surge surge) {
+  for (const auto& [value, word] : surges)
+    if (value == surge) return word;
+  return "never";
+}
+
+std::optional<Surge> surge_from(std::string_view text) {
+  for (const auto& [value, word] : surges)
+    if (word == text) return value;
+  return std::nullopt;
 }
 
 Result<Options> parse_options(std::string_view text) {
@@ -128,6 +154,7 @@ std::string to_json(const Options& options) {
     if (options.*number.field >= 0) out[number.name] = options.*number.field;
   out["max_load"] = options.max_load;
   out["on_failure"] = to_string(options.on_failure);
+  out["surge"] = to_string(options.surge);
   return json::serialize(out);
 }
 

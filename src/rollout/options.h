@@ -1,5 +1,6 @@
 #pragma once
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,15 @@ enum class OnFailure {
 };
 std::string_view to_string(OnFailure policy);
 
+/// Is a node more to be there while the others are taken out one by one?
+enum class Surge {
+  never,
+  when_needed,  ///< where the others could not carry the load without one of them
+  always,
+};
+std::string_view to_string(Surge surge);
+std::optional<Surge> surge_from(std::string_view text);
+
 /// What people wish of a run. Stored with it as JSON, so that a conductor newer than the site's nodes may know
 /// more of them than the nodes that take the wish.
 struct Options {
@@ -33,6 +43,7 @@ struct Options {
   std::int64_t soak_ms =
       -1;                 ///< how long a new node is compared with the others; 0: not at all; -1: as the conductor does
   double max_load = 0.7;  ///< measured load of the site over n-1 nodes; 0 switches the rule off
+  Surge surge = Surge::when_needed;  ///< where the conductor has a node for it
   OnFailure on_failure = OnFailure::pause;
   std::int64_t failure_budget = 0;  ///< so many failures of the whole run are tried again without a person
   std::int64_t not_before_ms = 0;   ///< Unix time by the database's clock; 0: at once

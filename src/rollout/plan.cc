@@ -63,7 +63,9 @@ std::vector<PlannedStep> way_back(const Run& run, const Observation& seen, const
   }
   const auto goal = run.hop_from();
   for (const auto& member : in_order(seen))
-    if (member.build != goal.build || cluster::effective_state(member) != cluster::NodeState::ACTIVE)
+    if (member.ephemeral)
+      planner.add(StepKind::remove_surge, run.hop(), member.name);
+    else if (member.build != goal.build || cluster::effective_state(member) != cluster::NodeState::ACTIVE)
       planner.add_node(member.name, run.hop(), true);
   for (const auto kind : {StepKind::mode_off, StepKind::verify, StepKind::report}) planner.add(kind, run.hop());
   return std::move(planner.steps);
@@ -71,8 +73,8 @@ std::vector<PlannedStep> way_back(const Run& run, const Observation& seen, const
 
 bool done_in(const Run& run, const PlannedStep& planned) {
   return std::ranges::any_of(run.steps, [&](const StepRecord& step) {
-    return step.state == StepState::done && !step.back && step.kind == planned.kind && step.node == planned.node &&
-           step.hop == planned.hop;
+    return step.state == StepState::done && !step.back && step.kind == planned.kind && step.hop == planned.hop &&
+           (step.node == planned.node || planned.node.empty());  // which one is the surge node, its conductor knows
   });
 }
 
@@ -91,6 +93,9 @@ std::int64_t typical_ms(StepKind kind) {
       return 500;
     case StepKind::await_active:
       return 300;
+    case StepKind::add_surge:
+    case StepKind::remove_surge:
+      return 2'000;
     case StepKind::await_stable:
       return 5'000;
     default:
@@ -114,7 +119,11 @@ std::vector<PlannedStep> plan(const Run& run, const Observation& seen, const Dur
     const bool last = hop + 1 == hops;
     planner.add(StepKind::mode_on, hop);
     planner.add(StepKind::expand, hop);
-    for (const auto& member : in_order(seen)) planner.add_node(member.name, hop, false);
+    const bool surge = run.options.surge == Surge::always;
+    if (surge) planner.add(StepKind::add_surge, hop);
+    for (const auto& member : in_order(seen))
+      if (!member.ephemeral) planner.add_node(member.name, hop, false);
+    if (surge) planner.add(StepKind::remove_surge, hop);
     if (last ? run.options.hold_before_finalize : !run.options.finalize_intermediate)
       planner.add(StepKind::hold_before_finalize, hop);
     for (const auto kind : {StepKind::finalize, StepKind::await_stable, StepKind::verify}) planner.add(kind, hop);

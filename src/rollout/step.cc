@@ -11,6 +11,7 @@
 #include "rollout/goal.h"
 #include "rollout/offline.h"
 #include "rollout/preflight.h"
+#include "rollout/surge.h"
 #include "rollout/trial.h"
 #include "version/version.h"
 
@@ -25,6 +26,11 @@ bool in_a_hurry(const Run& run, const StepRecord& drain) {
   if (!goes_back_alone(run, drain)) return false;
   const auto at = std::ranges::find_if(run.steps, [&](const StepRecord& step) { return &step == &drain; });
   return at == run.steps.end() || at == run.steps.begin() || std::prev(at)->kind != StepKind::ok_to_stop;
+}
+
+/// How a node that did not pass goes.
+StepKind goes_by(const Run& run, const std::string& node) {
+  return node == surge_of(run) ? StepKind::remove_surge : StepKind::drain;
 }
 
 /// What follows a step that is done, where that does not depend on what is seen. nullopt: choose a node.
@@ -69,15 +75,18 @@ std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
     case StepKind::balance:
       if (!done.back && run.options.soak_ms > 0) return StepKind::soak;
       break;
+    case StepKind::add_surge:
+      return run.options.soak_ms > 0 ? StepKind::trial : StepKind::balance;
     case StepKind::trial:
-      return done.state == StepState::refused ? StepKind::drain : StepKind::balance;
+      return done.state == StepState::refused ? goes_by(run, done.node) : StepKind::balance;
     case StepKind::soak:
-      if (done.state == StepState::refused) return StepKind::drain;
+      if (done.state == StepState::refused) return goes_by(run, done.node);
       break;
     case StepKind::verify:
       return run.back || run.last_hop() ? StepKind::report : StepKind::mode_on;
     case StepKind::expand:
     case StepKind::choose_node:
+    case StepKind::remove_surge:
     case StepKind::report:
       break;
   }
@@ -85,6 +94,7 @@ std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
 }
 
 bool of_one_node(StepKind kind) { return kind >= StepKind::ok_to_stop && kind <= StepKind::soak; }
+bool of_surge(StepKind kind) { return kind == StepKind::add_surge || kind == StepKind::remove_surge; }
 
 /// A trial or a soak that the node did not pass.
 bool found_bad(const StepRecord& step) {
@@ -226,8 +236,14 @@ Decision open_chosen(Run run, const Choice& choice, const Observation& seen) {
   } else if (window_over(run, seen) && (choice.all_settled || choice.entry == StepKind::ok_to_stop)) {
     open(run, StepKind::choose_node, "");
     return pause_for_window(std::move(run), seen);
+  } else if (surge_forgotten(run, seen)) {
+    open(run, StepKind::add_surge, surge_of(run));
   } else if (!choice.all_settled) {
-    open(run, choice.entry, choice.node);
+    const bool surge = choice.entry == StepKind::ok_to_stop && surge_wanted(run, seen, choice.node);
+    if (surge) open(run, StepKind::add_surge, seen.surge->name);
+    if (!surge) open(run, choice.entry, choice.node);
+  } else if (auto surge = surge_of(run); !surge.empty()) {
+    open(run, StepKind::remove_surge, surge);
   } else {
     open(run, after_nodes(run), "");
   }
@@ -255,6 +271,24 @@ Decision after_going_back(Run run, const Observation& seen) {
   }
   open(run, StepKind::choose_node, "");
   if (bad && run.options.on_failure == OnFailure::cancel) {
+    turn_back(run, why, seen);
+    return {.run = std::move(run), .record = true};
+  }
+  return pause(std::move(run), why, seen);
+}
+
+/// Why the surge node went that the last step has taken away; nullptr where it had done its service.
+const StepRecord* surge_found_bad(const Run& run) {
+  if (run.back || run.steps.size() < 2 || run.steps.back().kind != StepKind::remove_surge) return nullptr;
+  const auto& before = run.steps[run.steps.size() - 2];
+  return found_bad(before) ? &before : nullptr;
+}
+
+/// The surge node showed that the release is bad, before any other node had it.
+Decision after_bad_surge(Run run, const std::string& found, const Observation& seen) {
+  const auto why = fmt::format("the surge node {} is taken away: {}", run.steps.back().node, found);
+  open(run, StepKind::choose_node, "");
+  if (run.options.on_failure == OnFailure::cancel) {
     turn_back(run, why, seen);
     return {.run = std::move(run), .record = true};
   }
@@ -298,12 +332,13 @@ Decision advance(Run run, const Observation& seen) {
   if (next) {
     const auto last = run.steps.back();
     const bool alone = of_one_node(*next) && (goes_back_alone(run, last) || found_bad(last));
-    open(run, *next, of_one_node(*next) ? last.node : "", alone ? Alone::yes : Alone::no);
+    open(run, *next, of_one_node(*next) || of_surge(*next) ? last.node : "", alone ? Alone::yes : Alone::no);
     if (*next == StepKind::mode_on && window_over(run, seen)) return pause_for_window(std::move(run), seen);
     return {.run = std::move(run), .record = true};
   }
   if (!run.steps.empty() && run.steps.back().kind == StepKind::balance && goes_back_alone(run, run.steps.back()))
     return after_going_back(std::move(run), seen);
+  if (const auto* bad = surge_found_bad(run)) return after_bad_surge(std::move(run), bad->detail, seen);
   if (auto why = failed_on_the_way(run, seen); !why.empty()) {
     open(run, StepKind::choose_node, "");
     return trouble(std::move(run), why, seen);
@@ -403,6 +438,12 @@ Decision drive(Run run, const Observation& seen) {
     return {.run = std::move(run), .record = true};
   }
 
+  if (step.kind == StepKind::ok_to_stop && (surge_forgotten(run, seen) || surge_wanted(run, seen, step.node))) {
+    close(run.steps.back(), StepState::interrupted, "a surge node comes first", seen);
+    open(run, StepKind::add_surge, surge_of(run).empty() ? seen.surge->name : surge_of(run));
+    return {.run = std::move(run), .record = true};
+  }
+
   auto view = look(run, step, seen);
   if (view.goal == Goal::reached || view.goal == Goal::refused)
     return finish(std::move(run), step, std::move(view), seen);
@@ -435,12 +476,14 @@ std::optional<Decision> take_rollback(Run run, const Observation& seen) {
   run.taken.rollback_node = std::exchange(run.requests.rollback_node, {});
   const auto* member = find_member(seen, node);
   const auto old = run.hop_from();
-  const bool upgrading = !run.back && !run.finalize_begun && !run.steps.empty() && !run.options.offline;
+  const bool upgrading =
+      node != surge_of(run) && !run.back && !run.finalize_begun && !run.steps.empty() && !run.options.offline;
   if (!member || !upgrading || settled(seen, *member, old.version, old.build)) {
     run.message = fmt::format("{} is not taken back: {}.{}", node,
-                              !member      ? "it is not in the roster"
-                              : !upgrading ? "there is no single node to take back now"
-                                           : "it is on " + old.version + " already",
+                              node == surge_of(run) ? "it is the surge node, which goes by itself"
+                              : !member             ? "it is not in the roster"
+                              : !upgrading          ? "there is no single node to take back now"
+                                                    : "it is on " + old.version + " already",
                               run.state == RunState::paused ? " " + pause_message(run) : "");
     return Decision{.run = std::move(run), .record = true};
   }
@@ -464,6 +507,10 @@ std::int64_t deadline_of(StepKind kind, const Options& options) {
       return 300'000;
     case StepKind::expand:
       return 600'000;
+    case StepKind::add_surge:
+      return options.active_deadline_ms + 30'000;
+    case StepKind::remove_surge:
+      return options.drain_deadline_ms + 30'000;
     case StepKind::backup:
       return 0;  // as long as it takes; `cancel` ends the run afterwards
     case StepKind::ok_to_stop:
@@ -516,6 +563,10 @@ Needs needs(const Run& run) {
   switch (step->kind) {
     case StepKind::preflight:
       needs.catalogue = true;
+      return wide();
+    case StepKind::add_surge:
+    case StepKind::remove_surge:
+      needs.surge = step->node;
       return wide();
     case StepKind::choose_node:
       return wide();

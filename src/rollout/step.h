@@ -8,11 +8,11 @@
 
 /// The conductor's mind: observe -> step() -> record -> act -> observe ...
 ///
-///   (wait_until) - preflight - distribute - mode_on - expand
+///   (wait_until) - preflight - distribute - mode_on - expand - (add_surge)
 ///     - for each node: ok_to_stop - drain - ok_to_stop_again - maint - stop - switch - start - await_active - balance
 ///                          ^                      | no                                          - (soak)
 ///                          +------- undrain <-----+                            (trial)^
-///     - (hold_before_finalize) - finalize - await_stable - verify - (next hop: mode_on ...) - report
+///     - (remove_surge) - (hold_before_finalize) - finalize - await_stable - verify - (next hop: mode_on ...) - report
 ///   a trial or a soak that is refused, and a person's wish: that node alone goes back, through the same steps from
 ///   drain to balance, and the run pauses. cancel, at any point before finalize: each node that is not whole on the
 ///   original version goes through the same steps with the original version, then mode_off - verify - report.
@@ -32,6 +32,7 @@ struct Needs {
   std::string drain;     ///< drain status of this node
   std::string ready;     ///< readiness of this node
   std::string trial;     ///< how this node answers, before users are sent to it
+  std::string surge;     ///< process, balancer and drain status of this node, which may be no member
   std::string soak;      ///< how it does beside the others
   bool catalogue = false;
 };
@@ -45,6 +46,7 @@ struct Act {
   std::vector<std::string> hosts{};      ///< distribute: where to
   std::vector<std::string> releases{};   ///< distribute: all of the run's hops
   bool retry_tasks = false;              ///< expand, choose_node, await_stable: after a failed task and a resume
+  SurgeMove surge = SurgeMove::none;     ///< add_surge, remove_surge
   std::optional<std::string> process{};  ///< stop: incarnation of the process that is meant
 };
 

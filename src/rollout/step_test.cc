@@ -1,4 +1,3 @@
-#include "rollout/preflight.h"
 #include "rollout/step.h"
 
 #include <gtest/gtest.h>
@@ -7,6 +6,7 @@
 
 #include "rollout/capacity.h"
 #include "rollout/plan.h"
+#include "rollout/preflight.h"
 #include "rollout/test_world.h"
 
 namespace afloat::rollout {
@@ -294,9 +294,9 @@ TEST(RolloutStep, PreflightWarnsOfReplicasThatCommitsDoNotWaitFor) {
     std::optional<Replicas> replicas;
     CheckResult expected;
   };
-  for (const auto& [replicas, expected] : {Case{std::nullopt, CheckResult::unknown}, Case{Replicas{}, CheckResult::pass},
-                                           Case{Replicas{2, ""}, CheckResult::warn},
-                                           Case{Replicas{2, "ANY 1 (a, b)"}, CheckResult::pass}}) {
+  for (const auto& [replicas, expected] :
+       {Case{std::nullopt, CheckResult::unknown}, Case{Replicas{}, CheckResult::pass},
+        Case{Replicas{2, ""}, CheckResult::warn}, Case{Replicas{2, "ANY 1 (a, b)"}, CheckResult::pass}}) {
     Observation seen;
     seen.replicas = replicas;
     const auto checks = preflight("1.0.0", "1.1.0", seen);

@@ -21,6 +21,9 @@ struct World {
     NodeState state = NodeState::ACTIVE;
     std::string traffic = "UP";
     int tasks = 0, users = 0, exit_code = 0, restarts = 0;
+    double load = 0;
+    bool surge = false;                      ///< stands by
+    bool member = true, at_balancer = true;  ///< both false while it stands by
   };
   std::vector<Node> nodes;
   cluster::ClusterState state;
@@ -38,7 +41,8 @@ struct World {
   std::vector<cluster::TaskRecord> tasks;
   int retries = 0;  ///< of failed tasks
   bool taken_out_twice = false;
-  bool may_be_down = false;  ///< the run is one with downtime
+  std::size_t fewest_serving = 1'000;  ///< nodes that serve at full weight, at the worst moment
+  bool may_be_down = false;            ///< the run is one with downtime
   std::function<void(World&)> before_each;
 
   explicit World(int count = 3) {
@@ -59,6 +63,15 @@ struct World {
     run.options.soak_ms = 0;
   }
 
+  /// A node that stands by, as the conductor's --surge-node.
+  void stand_by(const std::string& name) {
+    Node node;
+    node.name = name;
+    node.running = node.wanted = node.member = node.at_balancer = false;
+    node.surge = true;
+    nodes.push_back(node);
+  }
+
   Node& node(const std::string& name) {
     return *std::ranges::find_if(nodes, [&](const Node& n) { return n.name == name; });
   }
@@ -75,13 +88,18 @@ struct World {
     seen.in_catalogue = true;
     seen.way = way;
     seen.offline = run.options.offline;
+    for (const auto& n : nodes)
+      if (n.surge) seen.surge = SurgeNode{n.name, "host1"};
     seen.canary = needs.trial.empty() ? canary : trial;
     if (needs.cluster) {
       auto& snapshot = seen.cluster.emplace();
       snapshot.state = state;
       snapshot.tasks = tasks;
       for (const auto& n : nodes) {
+        if (!n.member) continue;
         cluster::Member member;
+        member.ephemeral = n.surge;
+        member.load = n.load;
         member.name = n.name;
         member.host = "host1";
         member.version = n.member_version;
@@ -98,12 +116,12 @@ struct World {
     }
     if (needs.all_hosts) seen.host_releases["host1"] = releases;
     for (const auto& n : nodes) {
-      if (needs.all_hosts || needs.process == n.name)
+      if (needs.all_hosts || needs.process == n.name || needs.surge == n.name)
         seen.nodes[n.name].process =
             ProcessView{n.link, n.running, n.wanted, "pid", n.exit_code, n.restarts, "log line"};
-      if (needs.all_balancers || needs.balancer == n.name)
+      if (((needs.all_balancers && n.member) || needs.balancer == n.name || needs.surge == n.name) && n.at_balancer)
         seen.nodes[n.name].balancer = BalancerView{n.traffic, 0, 100, 100};
-      if (needs.drain == n.name && n.running)
+      if ((needs.drain == n.name || needs.surge == n.name) && n.running)
         seen.nodes[n.name].drain = DrainView{n.state == NodeState::DRAINING, 0, 0, 0, {}};
       if (needs.ready == n.name) seen.nodes[n.name].ready = n.running && n.state == NodeState::ACTIVE;
     }
@@ -146,8 +164,13 @@ struct World {
         break;
       case StepKind::stop: {
         auto& n = node(a.node);
-        const auto away = std::ranges::count_if(
-            nodes, [&](const Node& o) { return o.name != n.name && o.traffic != "UP" && !o.broken_release; });
+        const auto away = std::ranges::count_if(nodes, [&](const Node& o) {
+          return o.name != n.name && o.traffic != "UP" && !o.broken_release && !o.surge;
+        });
+        fewest_serving =
+            std::min(fewest_serving, static_cast<std::size_t>(std::ranges::count_if(nodes, [&](const Node& o) {
+                       return o.name != n.name && o.running && o.at_balancer && o.traffic == "UP";
+                     })));
         taken_out_twice = taken_out_twice || (away > 0 && !may_be_down);
         EXPECT_NE(n.traffic, "UP") << "stopped under traffic";
         n.running = n.wanted = false;
@@ -177,6 +200,10 @@ struct World {
         node(a.node).traffic = "UP";
         node(a.node).state = NodeState::ACTIVE;
         break;
+      case StepKind::add_surge:
+      case StepKind::remove_surge:
+        perform_surge(a);
+        break;
       default:
         break;
     }
@@ -185,6 +212,50 @@ struct World {
       state.cluster_version = run.hop_to().version;
       state.cluster_build = run.hop_to().build;
       state.mode = Mode::off;
+    }
+  }
+
+  void perform_surge(const Act& a) {
+    auto& n = node(a.node);
+    EXPECT_TRUE(n.surge);
+    switch (a.surge) {
+      case SurgeMove::none:
+        break;
+      case SurgeMove::stop:
+        EXPECT_TRUE(!n.at_balancer || n.traffic == "MAINT") << "stopped under traffic";
+        n.running = n.wanted = n.member = false;
+        break;
+      case SurgeMove::switch_release:
+        EXPECT_FALSE(n.running) << "switched while it runs";
+        n.link = a.release.version;
+        break;
+      case SurgeMove::start:
+        n.wanted = true;
+        n.broken_release = n.link == broken_version;
+        n.running = n.member = !n.broken_release;
+        n.restarts = n.broken_release ? 5 : 0;
+        n.state = NodeState::ACTIVE;
+        n.member_version = n.link;
+        break;
+      case SurgeMove::add_server:
+        n.at_balancer = true;
+        n.traffic = "MAINT";
+        break;
+      case SurgeMove::drain:
+        n.traffic = "DRAIN";
+        n.state = NodeState::DRAINING;
+        break;
+      case SurgeMove::maint:
+        n.traffic = "MAINT";
+        break;
+      case SurgeMove::remove_member:
+        EXPECT_FALSE(n.running);
+        n.member = false;
+        break;
+      case SurgeMove::remove_server:
+        EXPECT_EQ(n.traffic, "MAINT");
+        n.at_balancer = false;
+        break;
     }
   }
 
@@ -240,6 +311,10 @@ struct World {
 
   void expect_whole_on(const std::string& version) {
     for (const auto& n : nodes) {
+      if (n.surge) {
+        EXPECT_FALSE(n.running || n.wanted || n.member || n.at_balancer) << n.name << " has stayed";
+        continue;
+      }
       EXPECT_EQ(n.member_version, version) << n.name;
       EXPECT_EQ(n.link, version) << n.name;
       EXPECT_TRUE(n.running) << n.name;

@@ -22,6 +22,7 @@
 #include "faults/faults.h"
 #include "server/finalizer.h"
 #include "server/identity.h"
+#include "server/load_average.h"
 #include "server/log.h"
 #include "server/shard.h"
 #include "server/start_checks.h"
@@ -308,7 +309,7 @@ class Node final : public NodeControl {
     beat.gates_in_use = lowest_gates();
     beat.tasks_running = tasks_running_->load();
     beat.active_users = active_users_.load();
-    beat.load = load_;
+    beat.load = load_.share();
     const auto sent = boottime_ms();
     auto lease = co_await cluster_->renew(beat, in(seconds(3)));
     if (!lease) co_return std::unexpected(lease.error());
@@ -348,8 +349,8 @@ class Node final : public NodeControl {
   Async<void> beat() {
     int reported = 0;
     std::int64_t beats = 0;
-    auto busy_before = busy_time();
     auto measured_at = clock_.steady_now();
+    load_.add(measured_at, busy_time(), shards_.size());
     while (!failed_ && !gone_) {
       reported = lowest_gates();
       auto renewed = co_await renew();
@@ -371,10 +372,7 @@ class Node final : public NodeControl {
       }
       const auto now = clock_.steady_now();
       if (now - measured_at >= seconds(2)) {
-        const auto busy = busy_time();
-        const double share = std::chrono::duration<double>(busy - busy_before).count() / std::chrono::duration<double>(now - measured_at).count();
-        load_ = share / static_cast<double>(std::max<std::size_t>(1, shards_.size()));
-        busy_before = busy;
+        load_.add(now, busy_time(), shards_.size());
         measured_at = now;
       }
       // Others wait for us at the barrier: say at once when the last request with older gates has ended.
@@ -517,7 +515,7 @@ class Node final : public NodeControl {
   std::atomic<NodeState> state_{NodeState::STARTING};
   std::atomic<std::int64_t> lease_valid_until_{0};
   std::atomic<int> active_users_{0};
-  double load_ = 0;
+  LoadAverage load_;
   Gates gates_;
   cluster::ClusterState state_seen_;
   std::int64_t epoch_seen_ = 0;

@@ -160,6 +160,7 @@ SiteFixture::SiteFixture(SiteSetup setup) {
   options.host_per_node = setup.host_per_node;
   options.fsync = false;
   options.conductor = setup.conductor;
+  options.surge_node = setup.surge_node;
   if (!bundles().key.empty()) options.trusted_keys = {bundles().key};
   options.settings = setup.settings;
   options.env = setup.env;

@@ -79,6 +79,7 @@ struct SiteSetup {
   bool host_per_node = false;  ///< otherwise one host for all
   bool own_postgres = false;  ///< for tests that stop it
   bool conductor = true;
+  bool surge_node = false;    ///< SiteOptions::surge_node
   std::string version;  ///< "" = bundles().from
   bool start = true;    ///< start the nodes
   std::map<std::string, std::string> settings = {};
