@@ -217,6 +217,7 @@ Task<bool> Conductor::conduct_once() {
     }
   }
   if (run_ && run_->state == rollout::RunState::paused) (void)co_await remind_of_hold();
+  if (run_) (void)co_await announce_schedule();
   co_return false;
 }
 
@@ -309,6 +310,23 @@ Task<void> Conductor::remind_of_hold() {
                                                         run_->hop_to().version, run_->hop_from().version));
 }
 
+Task<void> Conductor::announce_schedule() {
+  const auto* step = run_->open_step();
+  if (!step || step->kind != rollout::StepKind::wait_until) {
+    announce_at_ms_ = 0;
+    co_return Result<void>{};
+  }
+  const auto begins = run_->options.not_before_ms, now = database_now();
+  const auto due = std::exchange(announce_at_ms_, rollout::next_announcement(begins, now));
+  if (due == 0 || now < due) co_return Result<void>{};
+  co_return co_await tell(
+      NoticeKind::scheduled,
+      fmt::format("The upgrade from {} to {} begins in {}{}. Postpone what changes configuration or apps until it has "
+                  "ended; `afloat upgrade cancel` takes it back.",
+                  run_->from, run_->to, duration_text(begins - now),
+                  run_->options.offline ? ", and the site is away while it lasts" : ""));
+}
+
 Order Conductor::order() const {
   Order order;
   if (lead_) order.lead = *lead_;
@@ -338,7 +356,7 @@ void Conductor::lose_lead(const std::string& why) {
   canary_.reset();
   trial_.reset();
   notices_.clear();
-  remind_at_ms_ = 0;
+  remind_at_ms_ = announce_at_ms_ = 0;
   announced_ = false;
 }
 

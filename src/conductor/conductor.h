@@ -89,6 +89,7 @@ class Conductor {
   void note_changes(const rollout::Run& before, const rollout::Run& after);
   Task<void> tell(NoticeKind kind, std::string text);
   Task<void> remind_of_hold();
+  Task<void> announce_schedule();
   Order order() const;
   Deadline within(std::chrono::milliseconds time) const { return clock_.steady_now() + time; }
   void note_database_time(std::int64_t now_ms);
@@ -124,6 +125,7 @@ class Conductor {
   std::string canary_step_;              ///< of either
   SteadyTime canary_asked_{};
   std::vector<std::pair<NoticeKind, std::string>> notices_;  ///< to be told after the journal has them
+  std::int64_t announce_at_ms_ = 0;                          ///< of a run that waits for its time; 0: not decided
   std::int64_t remind_at_ms_ = 0;                            ///< of a run that is held; 0: not decided
   std::int64_t cluster_epoch_ = 0;                           ///< the highest that was seen; it never falls by itself
   std::string encoding_;

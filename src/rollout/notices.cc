@@ -45,6 +45,13 @@ std::string_view to_string(NoticeKind kind) {
   return "finalized";
 }
 
+std::int64_t next_announcement(std::int64_t not_before_ms, std::int64_t now_ms) {
+  constexpr std::int64_t hour = 3'600'000, day = 24 * hour;
+  for (const auto before : {day, hour})
+    if (now_ms < not_before_ms - before) return not_before_ms - before;
+  return 0;
+}
+
 std::vector<std::pair<NoticeKind, std::string>> notices(const Run& before, const Run& after) {
   std::vector<std::pair<NoticeKind, std::string>> out;
   const auto say = [&](NoticeKind kind, std::string text) { out.emplace_back(kind, std::move(text)); };

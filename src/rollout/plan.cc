@@ -4,6 +4,7 @@
 #include <array>
 #include <tuple>
 
+#include "cluster/task_ledger.h"
 #include "rollout/offline.h"
 
 namespace afloat::rollout {
@@ -69,6 +70,20 @@ std::vector<PlannedStep> way_back(const Run& run, const Observation& seen, const
       planner.add_node(member.name, run.hop(), true);
   for (const auto kind : {StepKind::mode_off, StepKind::verify, StepKind::report}) planner.add(kind, run.hop());
   return std::move(planner.steps);
+}
+
+/// By how far the backfills are; nullopt where nothing can be said.
+std::optional<std::int64_t> tasks_left_ms(const StepRecord& step, const Observation& seen) {
+  if (!seen.cluster) return std::nullopt;
+  std::int64_t done = 0, total = 0;
+  for (const auto& task : seen.cluster->tasks) {
+    if (task.kind != cluster::TaskKind::backfill || !cluster::belongs_to_hop(*seen.cluster, task.build)) continue;
+    done += std::min(task.done, task.total);
+    total += task.total;
+  }
+  if (done == 0) return std::nullopt;
+  const auto elapsed = static_cast<double>(std::max<std::int64_t>(0, seen.now_ms - step.attempt_at_ms));
+  return static_cast<std::int64_t>(elapsed * static_cast<double>(total - done) / static_cast<double>(done));
 }
 
 bool done_in(const Run& run, const PlannedStep& planned) {
@@ -152,6 +167,12 @@ Progress progress(const Run& run, const Observation& seen, const Durations& dura
   if (run.ended()) return out;
   for (const auto& step : left) {
     auto expected = step.expected_ms;
+    if (open && open->kind == StepKind::await_stable && step.kind == open->kind) {
+      if (const auto told = tasks_left_ms(*open, seen)) {
+        out.left_ms += *told;
+        continue;
+      }
+    }
     if (open && open->kind == step.kind && open->node == step.node)
       expected = std::max<std::int64_t>(0, expected - std::max<std::int64_t>(0, seen.now_ms - open->attempt_at_ms));
     out.left_ms += expected;

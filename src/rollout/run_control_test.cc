@@ -442,6 +442,38 @@ TEST(RunControl, ProgressCountsWhatIsLeftAndForgetsThePersonsTime) {
   EXPECT_EQ(end.left_ms, 0);
 }
 
+TEST(RunControl, FinalizeIsExpectedToTakeAsLongAsItsTasksShow) {
+  World world;
+  while (!world.run.open_step() || world.run.open_step()->kind != StepKind::await_stable) world.turn();
+  const Needs all{.cluster = true, .all_hosts = true, .all_balancers = true};
+  world.state.mode = Mode::on;
+  world.state.original_build = world.run.from_build;
+  world.state.target_build = world.run.to_build;
+  cluster::TaskRecord task;
+  task.id = "1.1.0/words/backfill";
+  task.build = world.run.to_build;
+  task.kind = cluster::TaskKind::backfill;
+  task.done = 250;
+  task.total = 1'000;
+  world.tasks = {task};
+  world.now = world.run.open_step()->attempt_at_ms + 10'000;
+  const auto seen = world.observe(all);
+  const auto early = progress(world.run, seen, {}).left_ms;
+  world.tasks[0].done = 1'000;
+  EXPECT_EQ(early - progress(world.run, world.observe(all), {}).left_ms, 30'000);
+}
+
+TEST(RunControl, AScheduledRunIsAnnouncedADayAndAnHourBefore) {
+  constexpr std::int64_t hour = 3'600'000, day = 24 * hour, begins = 100 * day;
+  struct Case {
+    std::int64_t now, expected;
+  };
+  for (const auto& [now, expected] :
+       {Case{begins - 3 * day, begins - day}, Case{begins - day, begins - hour}, Case{begins - 2 * hour, begins - hour},
+        Case{begins - hour, 0}, Case{begins, 0}})
+    EXPECT_EQ(next_announcement(begins, now), expected) << (begins - now) / hour << " h before";
+}
+
 TEST(RunControl, PeopleAreToldWhatMatters) {
   World world;
   world.run.options.hold_before_finalize = true;

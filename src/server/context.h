@@ -76,6 +76,8 @@ struct Context {
   /// Runs blocking or CPU-heavy work (argon2, file reading, HTML conversion) on the node's small
   /// thread pool and completes back on this context.
   std::function<Task<void>(std::move_only_function<void()>)> offload;
+  /// When the site goes away for an upgrade with downtime, Unix time; 0: not within a day. Every page says so.
+  std::int64_t away_from_ms = 0;
 };
 
 /// As below, for what is built before the Context is: `refresh` reads the gates again.

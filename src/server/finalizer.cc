@@ -9,6 +9,11 @@ namespace afloat::server {
 using namespace cluster;
 using std::chrono::milliseconds;
 
+milliseconds rest_after_batch(milliseconds took, bool approved, double load) {
+  if (!approved || load > 0.8) return std::max(milliseconds(10), 3 * took);
+  return load > 0.5 ? std::max(milliseconds(2), took) : milliseconds(2);
+}
+
 Finalizer::Finalizer(Database& database, ClusterStore& cluster, const Clock& clock, Timer& timer, int build,
                      std::string version, std::string node, std::span<const store::UpgradeTask> tasks)
     : database_(database), cluster_(cluster), clock_(clock), build_(build), version_(std::move(version)),
@@ -33,8 +38,7 @@ Task<milliseconds> Finalizer::backfill_early(Deadline deadline) {
     if (!done && done.error().code() == "taken_over") continue;
     if (!done) co_return std::unexpected(done.error());
     if (*done) co_return milliseconds(1000);
-    const auto took = std::chrono::ceil<milliseconds>(clock_.steady_now() - began);
-    co_return std::max(milliseconds(10), 3 * took);
+    co_return rest_after_batch(std::chrono::ceil<milliseconds>(clock_.steady_now() - began), false, load_());
   }
   co_return milliseconds(1000);
 }
@@ -45,10 +49,11 @@ Task<milliseconds> Finalizer::finalize(Deadline deadline) {
   const auto next = next_finalize_step(*snapshot, store::declarations(tasks_));
   switch (next.stage) {
     case FinalizeStage::backfill: {
+      const auto began = clock_.steady_now();
       auto done = co_await runner_.backfill_some(next.task_id, gates_of(*snapshot->state), store::TaskRunner::Pass::final, deadline);
       if (!done && done.error().code() == "taken_over") co_return milliseconds(50);
       if (!done) co_return std::unexpected(done.error());
-      co_return milliseconds(2);
+      co_return rest_after_batch(std::chrono::ceil<milliseconds>(clock_.steady_now() - began), true, load_());
     }
     case FinalizeStage::relax: {
       auto done = co_await runner_.relax(next.task_id, deadline);

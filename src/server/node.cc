@@ -29,6 +29,7 @@
 #include "store/cluster_store.h"
 #include "store/finalize_steps.h"
 #include "store/page_body.h"
+#include "store/run_store.h"
 #include "store/upgrade_task.h"
 #include "version/version.h"
 
@@ -78,6 +79,7 @@ class Node final : public NodeControl {
     tasks.statement_timeout_ms = 0;
     tasks_database_ = postgres::make_database(io_, pool_, tasks);
     finalizer_ = std::make_unique<Finalizer>(*tasks_database_, *cluster_, clock_, timer_, info_.build, info_.version, info_.name);
+    finalizer_->watch_load([this] { return load_.share(); });
   }
 
   int run() {
@@ -361,6 +363,7 @@ class Node final : public NodeControl {
         }
         log(Level::warning, "heartbeat_failed", {{"message", renewed.error().message()}});
       }
+      if (beats % 2 == 0) co_await look_for_downtime();
       if (!shards_.empty()) active_users_ = shards_.front()->context().auth.active_users();
       if (++beats % 60 == 0) {
         auto trimmed = co_await store::trim_change_log(*database_, in(seconds(5)));
@@ -379,6 +382,14 @@ class Node final : public NodeControl {
       const bool behind = reported < gates_.number;
       co_await wake_.wait_until(in(behind ? milliseconds(5) : !renewed ? milliseconds(300) : heartbeat_interval));
     }
+  }
+
+  Async<void> look_for_downtime() {
+    auto planned = co_await store::planned_downtime(*database_, in(seconds(2)));
+    if (!planned) co_return;  // the heartbeat tells what is wrong with the database
+    const bool soon = *planned && **planned - clock_.unix_ms() < 24 * 3'600'000;
+    for (auto& shard : shards_)
+      shard->post([shard = shard.get(), at = soon ? **planned : 0] { shard->context().away_from_ms = at; });
   }
 
   std::chrono::nanoseconds busy_time() const {

@@ -550,6 +550,20 @@ class SqlRunStore final : public RunStore {
 
 }  // namespace
 
+Task<std::optional<std::int64_t>> planned_downtime(Database& database, Deadline deadline) {
+  // A run is written by conductors newer than this node too, so of its options only what is needed is read.
+  auto rows = co_await database.read(
+      {"select (extract(epoch from started_at) * 1000)::bigint, options from upgrade_run where ended_at is null "
+       "and not turned_back and not cancel_requested",
+       {}},
+      deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  if (rows->empty()) co_return std::optional<std::int64_t>();
+  const auto options = parse_json_object(rows->text(0, 1), "the run's options");
+  if (!options || !bool_or(*options, "offline")) co_return std::optional<std::int64_t>();
+  co_return std::max(rows->number(0, 0), int_or(*options, "not_before_ms"));
+}
+
 std::unique_ptr<RunStore> make_run_store(Database& database) { return std::make_unique<SqlRunStore>(database); }
 
 }  // namespace afloat::store

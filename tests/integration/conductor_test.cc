@@ -100,7 +100,7 @@ class SiteInMemory final : public ClusterStore,
   Task<void> switch_to(std::string, std::string node, std::string version, Order order, Deadline) override {
     return ordered(order, StepKind::switch_release, node, version);
   }
-  Task<void> start(std::string, std::string node, Order order, Deadline) override {
+  Task<void> start(std::string, std::string node, Order order, Membership, Deadline) override {
     return ordered(order, StepKind::start, node, "");
   }
 
@@ -108,6 +108,17 @@ class SiteInMemory final : public ClusterStore,
   Task<void> set(std::string node, Traffic traffic, Deadline) override {
     ++acts;
     world_.node(node).traffic = traffic == Traffic::ready ? "UP" : traffic == Traffic::drain ? "DRAIN" : "MAINT";
+    co_return Result<void>{};
+  }
+  Task<void> add(std::string node, std::string, int, Deadline) override {
+    ++acts;
+    world_.node(node).at_balancer = true;
+    world_.node(node).traffic = "MAINT";
+    co_return Result<void>{};
+  }
+  Task<void> remove(std::string node, Deadline) override {
+    ++acts;
+    world_.node(node).at_balancer = false;
     co_return Result<void>{};
   }
   Task<BackendView> view(std::string node, Deadline) override {

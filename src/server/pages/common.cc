@@ -65,6 +65,19 @@ Async<std::expected<Identity, http::Response>> admit_visitor(Context& context, c
   co_return std::move(*identity);
 }
 
+namespace {
+
+/// What everybody is told before an upgrade with downtime; "" when there is none.
+std::string maintenance_notice(const Context& context) {
+  if (context.away_from_ms == 0) return {};
+  if (context.away_from_ms <= context.clock.unix_ms())
+    return "Maintenance begins: this wiki will be away for a short time. Save what you write now.";
+  return fmt::format("Maintenance at {}: this wiki will be away for a short time. Save what you write before then.",
+                     shown_time(context.away_from_ms));
+}
+
+}  // namespace
+
 boost::json::object frame(const Context& context, const Identity& identity, std::string_view title) {
   return {{"title", title},
           {"site_name", context.config.site_name},
@@ -73,6 +86,8 @@ boost::json::object frame(const Context& context, const Identity& identity, std:
           {"csrf", identity.csrf},
           {"query", ""},
           {"has_space", false},
+          {"notice", maintenance_notice(context)},
+          {"has_notice", context.away_from_ms != 0},
           {"node_footer", fmt::format("(Afloat {}, node: {})", context.node.version, context.node.name)}};
 }
 
