@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <shared_mutex>
 
+#include "adapters/files/archive.h"
 #include "base/hash.h"
 #include "base/text.h"
 #include "version/version.h"
@@ -84,6 +85,7 @@ HostReport Agent::report() const {
   const LeaderLease known = epoch_.known();
   report.highest_epoch = known.epoch;
   report.epoch_holder = known.holder;
+  if (auto text = files::read_file(config_.site_file)) report.config_hash = sha256_hex(*text);
   report.releases = releases_.versions();
   for (auto& status : supervisor_->all()) {
     HostNode node;

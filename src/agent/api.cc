@@ -41,6 +41,7 @@ http::Response report_answer(const HostReport& report) {
                                                                {"agent_version", report.agent_version},
                                                                {"highest_epoch", report.highest_epoch},
                                                                {"epoch_holder", report.epoch_holder},
+                                                               {"config_hash", report.config_hash},
                                                                {"releases", json::value_from(report.releases)},
                                                                {"nodes", std::move(nodes)}}));
 }

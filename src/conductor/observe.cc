@@ -190,6 +190,7 @@ Task<void> Conductor::observe_host(rollout::Observation& seen, std::string host)
     co_return std::unexpected(report.error());
   }
   seen.host_releases[host] = report->releases;
+  if (!report->config_hash.empty()) seen.host_config[host] = report->config_hash;
   for (auto& node : report->nodes) {
     auto& process = seen.nodes[node.name].process.emplace();
     process.version = node.version;

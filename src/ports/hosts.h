@@ -47,6 +47,7 @@ struct HostReport {
   std::string agent_version;
   std::int64_t highest_epoch = 0;
   std::string epoch_holder;
+  std::string config_hash;            ///< SHA-256 of its site.toml as it is now; "" when it can't be read, or not told
   std::vector<std::string> releases;  ///< versions unpacked and verified
   std::vector<HostNode> nodes;
 };

@@ -111,6 +111,10 @@ struct Requests {
 struct Memory {
   std::int64_t failures = 0;    ///< so much of the failure budget is used up
   bool past_not_after = false;  ///< a person resumed it after its window had ended
+  /// What each host's configuration was when the run began (host -> SHA-256): nodes that are replaced one after the
+  /// other are to start with the same. It ends with the run.
+  std::map<std::string, std::string> config = {};
+  std::string config_differs_on = {};  ///< the host for whose change the run is paused; a resume accepts it
   bool operator==(const Memory&) const = default;
 };
 
@@ -225,6 +229,7 @@ struct Observation {
   std::optional<cluster::Snapshot> cluster;
   std::map<std::string, NodeView> nodes;                          ///< by name
   std::map<std::string, std::vector<std::string>> host_releases;  ///< hosts that answered: verified releases
+  std::map<std::string, std::string> host_config;                 ///< SHA-256 of site.toml, of hosts that told it
   std::vector<std::string> hosts;                                 ///< all that the site's config names
   std::vector<std::string> faults;  ///< who did not answer and why: "agent host1: connection refused"
   /// For how long the conductor has reached the database without a gap: a lease that ran out while

@@ -463,14 +463,49 @@ TEST(RunControl, FinalizeIsExpectedToTakeAsLongAsItsTasksShow) {
   EXPECT_EQ(early - progress(world.run, world.observe(all), {}).left_ms, 30'000);
 }
 
+TEST(RunControl, AConfigurationThatChangesOnTheWayHoldsUpTheNextNode) {
+  World world;
+  world.before_each = [](World& w) {
+    if (w.node("node1").member_version == "1.1.0") w.config = "two";
+  };
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.run.open_step()->kind, StepKind::ok_to_stop);
+  EXPECT_NE(world.run.message.find("site.toml of host1 has changed"), std::string::npos) << world.run.message;
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << "it was accepted: " << world.run.message;
+  EXPECT_EQ(world.run.memory.config, (std::map<std::string, std::string>{{"host1", "two"}}));
+
+  World put_back;
+  put_back.before_each = [](World& w) {
+    w.config = w.node("node1").member_version == "1.1.0" && w.run.state == RunState::running && w.decisions < 60
+                   ? "two"
+                   : "one";
+  };
+  put_back.go();
+  ASSERT_EQ(put_back.run.state, RunState::paused);
+  put_back.before_each = [](World& w) { w.config = "one"; };
+  resume(put_back);
+  put_back.go();
+  EXPECT_EQ(put_back.run.state, RunState::done) << put_back.run.message;
+
+  World back;
+  back.before_each = [](World& w) {
+    if (w.node("node2").member_version == "1.1.0") w.run.cancel_requested = true;
+    if (w.run.back) w.config = "two";
+  };
+  back.go();
+  EXPECT_EQ(back.run.state, RunState::cancelled) << "the way back waits for nothing: " << back.run.message;
+}
+
 TEST(RunControl, AScheduledRunIsAnnouncedADayAndAnHourBefore) {
   constexpr std::int64_t hour = 3'600'000, day = 24 * hour, begins = 100 * day;
   struct Case {
     std::int64_t now, expected;
   };
-  for (const auto& [now, expected] :
-       {Case{begins - 3 * day, begins - day}, Case{begins - day, begins - hour}, Case{begins - 2 * hour, begins - hour},
-        Case{begins - hour, 0}, Case{begins, 0}})
+  for (const auto& [now, expected] : {Case{begins - 3 * day, begins - day}, Case{begins - day, begins - hour},
+                                      Case{begins - 2 * hour, begins - hour}, Case{begins - hour, 0}, Case{begins, 0}})
     EXPECT_EQ(next_announcement(begins, now), expected) << (begins - now) / hour << " h before";
 }
 

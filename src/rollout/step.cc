@@ -392,6 +392,7 @@ Decision drive_preflight(Run run, const Observation& seen) {
   }
   const auto begun = run.steps.back().attempt_at_ms;
   if (seen.cluster && found.empty()) {
+    run.memory.config = seen.host_config;
     run.hops.clear();
     for (const auto& stop : seen.way)
       if (const auto version = version::parse_version(stop))
@@ -405,6 +406,21 @@ Decision drive_preflight(Run run, const Observation& seen) {
   if (!may_settle || seen.now_ms - begun > deadline_of(StepKind::preflight, run.options))
     return refuse(std::move(run), found, seen);
   return {.run = std::move(run), .waiting = found};
+}
+
+/// A run freezes each host's configuration: the next node would start with something else than the one before. Notes
+/// what is frozen where that is not known yet.
+std::string config_changed(Run& run, const Observation& seen, const std::string& node) {
+  const auto* member = find_member(seen, node);
+  const auto now = member ? seen.host_config.find(member->host) : seen.host_config.end();
+  if (now == seen.host_config.end()) return {};
+  const auto& frozen = run.memory.config.try_emplace(now->first, now->second).first->second;
+  if (frozen == now->second) return {};
+  run.memory.config_differs_on = now->first;
+  return fmt::format(
+      "site.toml of {} has changed since the run began (SHA-256 {}, now {}): {} would start with another configuration "
+      "than the nodes before it. Put it back and resume; `afloat upgrade resume` takes what is there then",
+      now->first, frozen.substr(0, 12), now->second.substr(0, 12), node);
 }
 
 Decision drive(Run run, const Observation& seen) {
@@ -438,6 +454,9 @@ Decision drive(Run run, const Observation& seen) {
     return {.run = std::move(run), .record = true};
   }
 
+  if (step.kind == StepKind::ok_to_stop && !run.back)
+    if (auto changed = config_changed(run, seen, step.node); !changed.empty())
+      return pause(std::move(run), changed, seen);
   if (step.kind == StepKind::ok_to_stop && (surge_forgotten(run, seen) || surge_wanted(run, seen, step.node))) {
     close(run.steps.back(), StepState::interrupted, "a surge node comes first", seen);
     open(run, StepKind::add_surge, surge_of(run).empty() ? seen.surge->name : surge_of(run));
@@ -574,6 +593,8 @@ Needs needs(const Run& run) {
       needs.all_hosts = true;
       break;
     case StepKind::ok_to_stop:
+      needs.process = step->node;  // and with it its host's configuration
+      [[fallthrough]];
     case StepKind::ok_to_stop_again:
     case StepKind::verify:
       needs.cluster = needs.all_balancers = true;
@@ -642,6 +663,7 @@ Decision step(Run run, const Observation& seen) {
   if (run.state == RunState::paused) {
     if (!run.resume_requested) return {.run = std::move(run)};
     run.resume_requested = false;
+    if (!run.memory.config_differs_on.empty()) run.memory.config.erase(std::exchange(run.memory.config_differs_on, {}));
     run.memory.past_not_after = run.memory.past_not_after || window_over(run, seen);
     run.state = run.back ? RunState::rolling_back : RunState::running;
     run.message.clear();

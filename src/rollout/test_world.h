@@ -39,7 +39,8 @@ struct World {
   std::optional<CanaryView> canary;         ///< what every soak says
   CanaryView trial{Verdict::good, "fine"};  ///< what every trial says
   std::vector<cluster::TaskRecord> tasks;
-  int retries = 0;  ///< of failed tasks
+  int retries = 0;             ///< of failed tasks
+  std::string config = "one";  ///< SHA-256 of host1's site.toml, in a manner of speaking
   bool taken_out_twice = false;
   std::size_t fewest_serving = 1'000;  ///< nodes that serve at full weight, at the worst moment
   bool may_be_down = false;            ///< the run is one with downtime
@@ -115,6 +116,7 @@ struct World {
       }
     }
     if (needs.all_hosts) seen.host_releases["host1"] = releases;
+    if (needs.all_hosts || !needs.process.empty()) seen.host_config["host1"] = config;
     for (const auto& n : nodes) {
       if (needs.all_hosts || needs.process == n.name || needs.surge == n.name)
         seen.nodes[n.name].process =

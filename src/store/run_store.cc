@@ -22,15 +22,15 @@ using rollout::StepRecord;
   "(extract(epoch from started_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, "                \
   "(extract(epoch from mode_on_at) * 1000)::bigint, (extract(epoch from stable_at) * 1000)::bigint, journal_build"
 
-#define AFLOAT_STEP_COLUMNS                                                                  \
-  "seq, kind, node, back, state, attempt, (extract(epoch from started_at) * 1000)::bigint, " \
-  "(extract(epoch from attempt_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, detail, "  \
+#define AFLOAT_STEP_COLUMNS                                                                                  \
+  "seq, kind, node, back, state, attempt, (extract(epoch from started_at) * 1000)::bigint, "                 \
+  "(extract(epoch from attempt_at) * 1000)::bigint, (extract(epoch from ended_at) * 1000)::bigint, detail, " \
   "metric_ms, hop"
 
 // Arguments: run, which request, what is asked for.
-#define AFLOAT_REQUEST                                                                                          \
-  "update upgrade_run set options = (options::jsonb || jsonb_build_object('requests', "                         \
-  "coalesce(options::jsonb -> 'requests', '{}') || jsonb_build_object($2::text, $3::text)))::text, "            \
+#define AFLOAT_REQUEST                                                                               \
+  "update upgrade_run set options = (options::jsonb || jsonb_build_object('requests', "              \
+  "coalesce(options::jsonb -> 'requests', '{}') || jsonb_build_object($2::text, $3::text)))::text, " \
   "changed = nextval('upgrade_change') where id = $1::bigint and ended_at is null "
 
 int build_of(const std::string& text) {
@@ -56,11 +56,22 @@ rollout::Requests requests_in(const std::string& options) {
 
 rollout::Memory memory_in(const std::string& options) {
   const auto part = part_of(options, "memory");
-  return {.failures = int_or(part, "failures"), .past_not_after = bool_or(part, "past_not_after")};
+  rollout::Memory memory{.failures = int_or(part, "failures"),
+                         .past_not_after = bool_or(part, "past_not_after"),
+                         .config_differs_on = string_or(part, "config_differs_on")};
+  if (const auto* config = object_at(part, "config"))
+    for (const auto& [host, hash] : *config)
+      if (hash.is_string()) memory.config[host] = hash.as_string();
+  return memory;
 }
 
 std::string memory_json(const rollout::Memory& memory) {
-  return json::serialize(json::object{{"failures", memory.failures}, {"past_not_after", memory.past_not_after}});
+  json::object config;
+  for (const auto& [host, hash] : memory.config) config[host] = hash;
+  return json::serialize(json::object{{"failures", memory.failures},
+                                      {"past_not_after", memory.past_not_after},
+                                      {"config", std::move(config)},
+                                      {"config_differs_on", memory.config_differs_on}});
 }
 
 Run run_from(const Rows& rows, std::size_t row) {
@@ -478,8 +489,7 @@ class SqlRunStore final : public RunStore {
          "returning (extract(epoch from ended_at) * 1000)::bigint",
          {run->id, rollout::to_string(run->state), run->back, run->finalize_begun, run->outcome, run->current,
           run->message, run->evidence, run->checks, time_or_null(run->mode_on_at_ms), time_or_null(run->stable_at_ms),
-          run->ended(), build, memory_json(run->memory),
-          run->taken.pause_by.empty() ? "{}" : "{requests,pause}",
+          run->ended(), build, memory_json(run->memory), run->taken.pause_by.empty() ? "{}" : "{requests,pause}",
           run->taken.rollback_node.empty() ? "{}" : "{requests,rollback}"}});
     if (!header) co_return std::unexpected(header.error());
     if (header->empty())

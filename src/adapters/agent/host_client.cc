@@ -32,6 +32,7 @@ HostReport report_from(const json::object& body) {
   report.agent_version = string_or(body, "agent_version");
   report.highest_epoch = int_or(body, "highest_epoch");
   report.epoch_holder = string_or(body, "epoch_holder");
+  report.config_hash = string_or(body, "config_hash");
   if (const auto* releases = array_at(body, "releases")) {
     for (const auto& version : *releases) {
       if (version.is_string()) report.releases.emplace_back(version.as_string());
