@@ -100,6 +100,8 @@ class SiteFixture {
   HttpClient admin(const std::string& node);
   /// Phase that /rest/zdu tells, "" when nobody answers.
   std::string phase();
+  /// Of its database, unless that is the site's own (own_postgres): as Database::query.
+  std::string query(const std::string& sql) const { return database_->query(sql); }
 
  private:
   std::unique_ptr<Database> database_;  // after the site in the order of ending

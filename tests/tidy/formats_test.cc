@@ -49,6 +49,7 @@ std::set<std::string> written() {
 std::map<std::string, std::string> listed() {
   std::map<std::string, std::string> names;
   for (const auto& entry : fs::directory_iterator(fs::path(AFLOAT_SOURCE_DIR) / "tests/formats")) {
+    if (entry.path().extension() != ".txt") continue;
     std::ifstream file(entry.path());
     for (std::string line; std::getline(file, line);) {
       const std::string name(trim(line));
