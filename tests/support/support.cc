@@ -154,8 +154,8 @@ SiteFixture::SiteFixture(SiteSetup setup) {
         "AFLOAT_PROGRAM, AFLOAT_TEST_CATALOGUE, AFLOAT_TEST_FROM and AFLOAT_TEST_TO");
   init_crypto();
   local::SiteOptions options;
-  options.catalogue = bundles().catalogue;
-  options.program = bundles().program;
+  options.catalogue = setup.catalogue.empty() ? bundles().catalogue : setup.catalogue;
+  options.program = setup.program.empty() ? bundles().program : setup.program;
   options.nodes = setup.nodes;
   options.host_per_node = setup.host_per_node;
   options.fsync = false;

@@ -81,6 +81,7 @@ struct SiteSetup {
   bool conductor = true;
   bool surge_node = false;    ///< SiteOptions::surge_node
   std::string version;  ///< "" = bundles().from
+  std::string program, catalogue;  ///< "" = bundles()'
   bool start = true;    ///< start the nodes
   std::map<std::string, std::string> settings = {};
   std::map<std::string, std::string> env = {};

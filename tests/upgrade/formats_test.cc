@@ -1,11 +1,18 @@
+#include <filesystem>
+#include <sstream>
+
 #include "base/text.h"
+#include "formats/golden.h"
+#include "formats/json_shape.h"
 #include "formats/schema_diff.h"
+#include "upgrade/harvest.h"
 #include "upgrade/site_helpers.h"
 
-// What the previous release finds in the database that this one has prepared, and goes on using beside it.
+// What the previous release finds of this one: in the database that it has prepared, and in documents.
 namespace afloat::test {
 namespace {
 
+namespace json = boost::json;
 using std::chrono::seconds;
 
 formats::Schema schema_of(const SiteFixture& site) {
@@ -61,6 +68,53 @@ TEST(PersistedTables, TheReleaseBeforeFindsAllThatItKnewUntilFinalize) {
         "column app_user.email was text and is character varying(100)", "sequence upgrade_change is another one",
         "keeps the old release from removing rows of page (on delete no action)"})
     EXPECT_NE(planted.find(said), std::string::npos) << said << " is not in:\n" << planted;
+}
+
+/// AFLOAT_GOLDEN=write writes the files of this tree's release instead of comparing; with four more words, those of
+/// another: "write PROGRAM CATALOGUE VERSION NEXT".
+struct Wanted {
+  bool write = false;
+  HarvestedRelease release;
+};
+Wanted wanted(const std::string& folder) {
+  const char* words = getenv("AFLOAT_GOLDEN");
+  std::istringstream in(words ? words : "");
+  std::string verb;
+  Wanted wanted;
+  in >> verb >> wanted.release.program >> wanted.release.catalogue >> wanted.release.version >> wanted.release.next;
+  wanted.write = verb == "write";
+  if (wanted.release.program.empty())
+    wanted.release = {
+        bundles().program,
+        catalogue_behind_target(folder, AFLOAT_NEXT_VERSION, AFLOAT_NEXT_PROGRAM, AFLOAT_SOURCE_DIR "/web"),
+        bundles().to, AFLOAT_NEXT_VERSION};
+  return wanted;
+}
+
+TEST(PersistedDocuments, ThisReleaseWritesWhatItsFilesSay) {
+  local::TempDir folder;
+  const auto [write, release] = wanted(folder.path() + "/catalogue");
+  std::map<std::string, json::value> made;
+  ASSERT_NO_FATAL_FAILURE(harvest(release, made));
+  for (const auto& document : formats::documents()) {
+    const std::string name(document.name);
+    const auto file = formats::golden_file(release.version, name);
+    if (write) {
+      if (made.contains(name)) ASSERT_TRUE(local::write_file(file, formats::pretty(made[name])));
+      continue;
+    }
+    const auto golden = formats::golden(release.version, name);
+    ASSERT_TRUE(golden) << golden.error().message();
+    const auto told = formats::shape_of(*golden, document.maps), now = formats::shape_of(made[name], document.maps);
+    if (told == now) continue;
+    const auto gone = formats::shape_breaks(told, now), added = formats::shape_breaks(now, told);
+    ADD_FAILURE()
+        << release.version << " writes " << name << " otherwise than " << file << " says.\nThere and not here:\n"
+        << join(gone, "\n") << "\nHere and not there:\n"
+        << join(added, "\n") << "\nWhile " << release.version
+        << " is not released: AFLOAT_GOLDEN=write, this test once more, and look at what git says has changed. "
+           "The files of a release that is out are never changed.";
+  }
 }
 
 }  // namespace
