@@ -55,6 +55,44 @@ TEST(Golden, NoReleaseTakesAwayWhatTheOneBeforeItReads) {
   EXPECT_EQ(met.size(), allowed().size()) << "an entry of allowed() is about no difference any more";
 }
 
+struct Planted {
+  const char* document;
+  const char* written;  ///< in the document's text
+  const char* instead;
+  const char* said;
+};
+
+TEST(Golden, WhatIsPlantedIntoARealDocumentIsFound) {
+  constexpr Planted plants[] = {
+      {"cookie", R"("afloat_session")", R"("wiki_session")", "cookie.afloat_session (object) is gone"},
+      {"cookie", R"("csrf")", R"("token")", "form.csrf (string) is gone"},
+      {"rows", R"("password_hash")", R"("secret")", "app_user[].password_hash (string) is gone"},
+      {"rows", R"("target_pinned":{"build":)", R"("target_pinned":{"to":)",
+       "cluster_event.target_pinned.build (integer) is gone"},
+      {"notify", R"("afloat_cluster")", R"("afloat_site")", "afloat_cluster (array) is gone"},
+      {"notify", R"([""])", "[1]", "afloat_cluster[] was string and is integer"},
+      {"drain", R"("inFlight":1)", R"("inFlight":"1")", "inFlight was integer and is string"},
+      {"metrics", "process_open_fds", "open_fds", "process_open_fds (integer) is gone"},
+      {"agent_report", R"("running":true)", R"("running":"yes")",
+       "nodes[].running was boolean and is boolean or string"},
+      {"agent_commands", R"("expected_incarnation")", R"("incarnation")", "stop.expected_incarnation (string) is gone"},
+      {"agent_files", R"({"epoch":2,)", R"({"epoch":2.5,)", "epoch.json.epoch was integer and is number"},
+      {"manifest", R"("archive_sha256")", R"("archive_sha512")", "archive_sha256 (string) is gone"},
+  };
+  const auto version = golden_versions().back();
+  for (const auto& [name, written, instead, said] : plants) {
+    SCOPED_TRACE(said);
+    const auto document = golden(version, name);
+    ASSERT_TRUE(document) << document.error().message();
+    auto changed = json::serialize(*document);
+    const auto at = changed.find(written);
+    ASSERT_NE(at, std::string::npos) << written;
+    changed.replace(at, std::string_view(written).size(), instead);
+    EXPECT_NE(join(shape_breaks(shape_of(*document), shape_of(json::parse(changed))), "\n").find(said),
+              std::string::npos);
+  }
+}
+
 TEST(Golden, EveryFileIsOfADocumentThatIsListed) {
   std::size_t files = 0;
   for (const auto& version : golden_versions())

@@ -13,6 +13,7 @@
 #include "agent/api.h"
 #include "agent/leadership.h"
 #include "agent/supervisor.h"
+#include "base/hash.h"
 #include "base/json_fields.h"
 #include "cli/run_task.h"
 #include "local/workplace.h"
@@ -118,6 +119,7 @@ TEST(GoldenDocuments, AnAgentReadsTheCommandsOfEveryReleasesConductor) {
   for (const auto& version : formats::golden_versions()) {
     SCOPED_TRACE(version);
     local::TempDir folder;
+    ASSERT_TRUE(local::make_folders(folder.path() + "/catalogue"));
     Agent host(AgentConfig{"host1",
                            folder.path(),
                            folder.path() + "/site.toml",

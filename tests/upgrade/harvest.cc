@@ -138,24 +138,28 @@ json::value cookie(SiteFixture& site) {
   static const std::regex field(R"re(<input[^>]*name="(csrf)"[^>]*value="([0-9a-f]+)")re");
   std::smatch found;
   EXPECT_TRUE(std::regex_search(*page.body, found, field)) << *page.body;
-  return json::object{{"name", parts[0].substr(0, equals)},  {"value", parts[0].substr(equals + 1)},
-                      {"attributes", std::move(attributes)}, {"form_field", found[1].str()},
-                      {"form_token", found[2].str()},        {"password", site->admin_password()}};
+  // Names are what a reader looks for, so they are names here too.
+  return json::object{
+      {"cookie",
+       {{parts[0].substr(0, equals), {{"value", parts[0].substr(equals + 1)}, {"attributes", std::move(attributes)}}}}},
+      {"form", {{found[1].str(), found[2].str()}}},
+      {"password", site->admin_password()}};
 }
 
-/// A site's key gives the digest by which nodes tell each other who was verified.
-json::value rows(const SiteFixture& site) {
+json::value rows(const SiteFixture& site, const json::object& requests) {
   const auto of = [&](const std::string& sql) { return json::parse(site.query(sql)); };
   json::object all;
   for (const char* table : {"app_user", "session", "verified_credential", "long_task", "upgrade_run", "upgrade_step"})
     all[table] = of(fmt::format("select coalesce(jsonb_agg(t), '[]') from (select * from {0} order by 1) t", table));
-  // Text that holds JSON.
-  for (auto& run : all["upgrade_run"].as_array())
+  // Text that holds JSON; what was asked is taken out of it once it is done.
+  for (auto& run : all["upgrade_run"].as_array()) {
     for (const char* column : {"options", "checks", "evidence"}) {
       const std::string text(run.at(column).as_string());
       if (!text.empty()) run.as_object()[column] = json::parse(text);
     }
-  all["cluster_event"] = of("select jsonb_object_agg(kind, detail) from cluster_event");
+    if (!requests.empty()) run.at("options").as_object()["requests"] = requests;
+  }
+  all["cluster_event"] = of("select jsonb_object_agg(kind, detail order by seq) from cluster_event");
   return all;
 }
 
@@ -209,20 +213,38 @@ void import_pages(SiteFixture& site, const std::string& program) {
   ASSERT_EQ(imported->exit_code, 0) << imported->output;
 }
 
-/// By REST, whose words have been the same since 1.0.0.
-void upgrade(SiteFixture& site, const std::string& to) {
-  auto admin = site.admin();
+/// By REST, whose words have been the same since 1.0.0. Gives what people asked of the run, as long as nobody carries
+/// it out: {} where a release knows no such verb.
+json::object begin_run(SiteFixture& site, const std::string& to) {
   json::object wanted{
       {"to", to}, {"reason", "harvest"}, {"acknowledge_notes", true}, {"options", {{"hold_before_finalize", false}}}};
-  const auto created = admin.post("/rest/afloat/1/runs", json::serialize(wanted));
-  ASSERT_EQ(created.status, 201) << *created.body;
-  // What people ask of a run is kept beside its options; a release without that verb answers 404.
-  (void)admin.post("/rest/afloat/1/runs/1/pause");
+  const auto created = site.admin().post("/rest/afloat/1/runs", json::serialize(wanted));
+  EXPECT_EQ(created.status, 201) << *created.body;
+  (void)site.admin().post("/rest/afloat/1/runs/1/pause");
+  const auto options = parsed(site.query("select options from upgrade_run"), "the options");
+  const auto* requests = object_at(options, "requests");
+  return requests ? *requests : json::object();
+}
+
+void finish_run(SiteFixture& site) {
+  auto admin = site.admin();
   ASSERT_TRUE(eventually(seconds(60), [&] {
     const auto run = admin.get_json("/rest/afloat/1/runs/1");
     if (string_or(run, "state") == "paused") (void)admin.post("/rest/afloat/1/runs/1/resume");
     return string_or(run, "outcome") == "done";
   })) << json::serialize(admin.get_json("/rest/afloat/1/runs/1"));
+}
+
+/// What only an upgrade by hand tells the audit log, and a cancel.
+void begin_by_hand_and_cancel(SiteFixture& site, const std::string& to) {
+  ASSERT_EQ(site.admin().post("/rest/zdu/start").status, 200);
+  ASSERT_TRUE(site->distribute(to));
+  const auto expanded = site->afloat_of(site->program_of(to), {"upgrade", "expand"}, seconds(20));
+  ASSERT_TRUE(expanded) << expanded.error().message();
+  ASSERT_EQ(expanded->exit_code, 0) << expanded->output;
+  ASSERT_EQ(site.admin().post("/rest/zdu/cancel").status, 200);
+  // So that the conductor distributes it again: 1.0 does so only where it is not there.
+  fs::remove_all(site->dir() + "/hosts/host1/releases/" + to);
 }
 
 }  // namespace
@@ -245,6 +267,9 @@ void harvest(const HarvestedRelease& release, Documents& documents) {
   ASSERT_EQ(HttpClient(node2).post("/rest/afloat/1/nodes/node2/return").status, 200);
   documents["metrics"] = metrics(*site.admin("node1").get("/metrics").body);
 
+  ASSERT_NO_FATAL_FAILURE(begin_by_hand_and_cancel(site, release.next));
+
+  const auto requests = begin_run(site, release.next);
   const auto& folder = site->dir();
   AgentRelay relay(folder + "/relay.sock", folder + "/hosts/host1/agent.sock");
   auto config = *local::read_file(site->config());
@@ -261,14 +286,18 @@ void harvest(const HarvestedRelease& release, Documents& documents) {
   run.log = folder + "/logs/conductor.log";
   auto conductor = local::Process::start(run);
   ASSERT_TRUE(conductor) << conductor.error().message();
-  ASSERT_NO_FATAL_FAILURE(upgrade(site, release.next)) << conductor->last_lines(10);
+  ASSERT_NO_FATAL_FAILURE(finish_run(site)) << conductor->last_lines(10);
   conductor->stop();
+  // The report is asked for first: it is of two nodes that run.
+  documents["agent_report"] = parsed(*ask_agent(*site, "report", "").body, "the report");
+  ASSERT_TRUE(site->stop_node("node2"));
+  const auto removed = site.admin("node1").del("/rest/afloat/1/nodes/node2");
+  ASSERT_EQ(removed.status, 204) << *removed.body;
 
   documents["run"] = site.admin().get_json("/rest/afloat/1/runs/1");
-  documents["rows"] = rows(site);
+  documents["rows"] = rows(site, requests);
   documents["notify"] = channels.heard();
   documents["agent_commands"] = relay.commands();
-  documents["agent_report"] = parsed(*ask_agent(*site, "report", "").body, "the report");
   documents["agent_refusal"] = parsed(
       *ask_agent(*site, "stop", R"({"epoch": 1, "holder": "replaced", "run": 1, "step": "1", "node": "node1"})").body,
       "the refusal");
