@@ -147,6 +147,17 @@ Result<Options> parse_options(std::string_view text) {
   return options;
 }
 
+Options stored_options(std::string_view text) {
+  Options options;
+  const auto object = parse_json_object(text, "the run's options");
+  if (!object) return options;
+  for (const auto& [key, value] : *object) {
+    auto read = read_option(options, key, value);
+    (void)read;
+  }
+  return options;
+}
+
 std::string to_json(const Options& options) {
   json::object out;
   for (const auto& flag : flags) out[flag.name] = options.*flag.field;

@@ -52,6 +52,8 @@ struct Options {
 /// Reads JSON; an unknown key is an error that lists the known ones (a typed-in option must not be lost), but for
 /// those that are the conductor's own notes beside the wishes.
 Result<Options> parse_options(std::string_view json);
+/// Of a run that is stored: what this release does not know of it (a newer one has written it) does not hide the rest.
+Options stored_options(std::string_view json);
 std::string to_json(const Options& options);
 
 }  // namespace afloat::rollout

@@ -537,6 +537,15 @@ TEST(RunControl, PeopleAreToldWhatMatters) {
   EXPECT_EQ(told, (std::vector{NoticeKind::finalized}));
 }
 
+TEST(RunOptions, OfAStoredRunThatThisReleaseKnowsAreReadWhateverStandsBesideThem) {
+  const auto options = stored_options(R"({"moon":"full","offline":true,"max_load":"high","failure_budget":3})");
+  EXPECT_TRUE(options.offline);
+  EXPECT_EQ(options.failure_budget, 3);
+  EXPECT_EQ(options.max_load, Options().max_load);
+  EXPECT_TRUE(stored_options("no JSON").hold_before_finalize);
+  EXPECT_TRUE(stored_options("").hold_before_finalize);
+}
+
 TEST(RunOptions, AreReadBackAsTheyWereWrittenAndTypedWrongAreRefused) {
   Options options;
   options.soak_ms = 12'000;

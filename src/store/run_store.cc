@@ -90,7 +90,7 @@ Run run_from(const Rows& rows, std::size_t row) {
   run.reason = rows.text(row, 9);
   run.actor = rows.text(row, 10);
   // An option that a newer release wrote is not ours to refuse here; journal_build keeps us off its run.
-  if (auto options = rollout::parse_options(rows.text(row, 11))) run.options = *options;
+  run.options = rollout::stored_options(rows.text(row, 11));
   run.requests = requests_in(rows.text(row, 11));
   run.memory = memory_in(rows.text(row, 11));
   run.current = rows.text(row, 12);

@@ -117,7 +117,7 @@ TEST_F(LaterRelease, UnknownStatesAndStepsOfARunAreKept) {
   auto id = node.run(runs->create(asked, soon()));
   ASSERT_TRUE(id) << id.error().message();
   ASSERT_EQ(
-      later.run("update upgrade_run set state = 'hovering', options = '{\"moon\": \"full\"}', journal_build = 10030009;"
+      later.run("update upgrade_run set state = 'hovering', options = '{\"moon\": \"full\", \"offline\": true}', journal_build = 10030009;"
                 "insert into upgrade_step (run_id, kind, state) select id, 'teleport', 'done' from upgrade_run;"
                 "insert into upgrade_step (run_id, kind, node, state) select id, 'drain', 'n1', 'pondering' from "
                 "upgrade_run"),
@@ -125,6 +125,7 @@ TEST_F(LaterRelease, UnknownStatesAndStepsOfARunAreKept) {
   auto run = node.run(runs->load(*id, soon()));
   ASSERT_TRUE(run) << run.error().message();
   EXPECT_EQ(run->state, rollout::RunState::paused) << "a newer conductor's run is left alone";
+  EXPECT_TRUE(run->options.offline) << "what is known of its options is shown";
   ASSERT_EQ(run->steps.size(), 1U);
   EXPECT_EQ(run->steps[0].state, rollout::StepState::interrupted);
   EXPECT_TRUE(node.run(runs->list(5, soon())));
@@ -133,7 +134,7 @@ TEST_F(LaterRelease, UnknownStatesAndStepsOfARunAreKept) {
   EXPECT_EQ(site.query(
                 "select concat_ws(' ', state, options, (select string_agg(kind || ' ' || state, ' ' order by seq) from "
                 "upgrade_step)) from upgrade_run"),
-            "hovering {\"moon\": \"full\"} teleport done drain pondering");
+            "hovering {\"moon\": \"full\", \"offline\": true} teleport done drain pondering");
 }
 
 TEST_F(LaterRelease, AHigherFormatIsRefusedBeforeAnythingElse) {
