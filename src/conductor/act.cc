@@ -118,7 +118,7 @@ Task<void> Conductor::perform_surge(rollout::Act act) {
       if (act.kind == StepKind::remove_surge)
         if (auto away = co_await perform_stop(act); !away && away.error().kind() != ErrorKind::not_found)
           co_return away;
-      co_return co_await hosts_.stop(node.host, node.name, order(), within(30s));
+      co_return co_await hosts_.stop(node.host, node.name, order(), within(time_to_end(run_->options)));
     case SurgeMove::switch_release:
       co_return co_await hosts_.switch_to(node.host, node.name, act.release.version, order(), within(10s));
     case SurgeMove::start: {

@@ -9,18 +9,34 @@ constexpr Micros check_every = 500 * ms, check_time = 300 * ms, slowstart = 500 
 constexpr int fall = 3, rise = 2, full_weight = 100;
 }  // namespace
 
-Balancer::Balancer(Site& site, int nodes) : Actor(site.engine, "balancer", at_balancer), site_(site) {
+Balancer::Balancer(Site& site, int nodes)
+    : Actor(site.engine, "balancer", at_balancer), site_(site), configured_(nodes) {
   for (int node = 1; node <= nodes; ++node) servers_[node];
 }
 
 void Balancer::begin() {
-  for (const auto& [node, server] : servers_) check_health(node);
+  for (const auto& [number, host] : site_.hosts) check_health(number);
+}
+
+void Balancer::add(int node) {
+  if (!servers_.try_emplace(node, Server{.traffic = Traffic::maint}).second) return;
+  engine_.note(fmt::format("balancer: node{} is added", node));
+}
+
+Result<void> Balancer::remove(int node) {
+  const auto found = servers_.find(node);
+  if (found == servers_.end()) return {};
+  if (found->second.traffic != Traffic::maint || found->second.sessions > 0)
+    return fail(ErrorKind::unavailable, "only a server in maintenance, without connections");
+  engine_.note(fmt::format("balancer: node{} is forgotten", node));
+  servers_.erase(found);
+  return {};
 }
 
 void Balancer::check_health(int node) {
   engine_.after(check_every + engine_.chance.in(0, 20) * ms, shared_from_this(), [this, node] { check_health(node); });
-  auto& server = servers_.at(node);
-  if (server.traffic == Traffic::maint || down) return;
+  const auto found = servers_.find(node);
+  if (found == servers_.end() || found->second.traffic == Traffic::maint || down) return;
   engine_.rpc<bool>(
       shared_from_this(), at_node(node),
       [this, node](Reply<bool> reply) {
@@ -30,6 +46,7 @@ void Balancer::check_health(int node) {
       },
       engine_.now() + check_time,
       [this, node](Result<bool> good) {
+        if (!servers_.contains(node)) return;
         auto& server = servers_.at(node);
         server.failed = good.value_or(false) ? 0 : server.failed + 1;
         server.passed = good.value_or(false) ? server.passed + 1 : 0;
@@ -46,7 +63,7 @@ void Balancer::check_health(int node) {
 
 void Balancer::set(int node, Traffic traffic) {
   engine_.after(lag > 0 ? engine_.chance.in(0, lag) : 0, [this, node, traffic, generation = generation_] {
-    if (generation != generation_) return;  // the old process was told
+    if (generation != generation_ || !servers_.contains(node)) return;  // the old process was told
     auto& server = servers_.at(node);
     if (server.traffic == traffic) return;
     engine_.note(fmt::format("balancer: node{} is set to {}", node,
@@ -64,7 +81,9 @@ void Balancer::set(int node, Traffic traffic) {
 }
 
 Result<BackendView> Balancer::view(int node) const {
-  const auto& server = servers_.at(node);
+  const auto found = servers_.find(node);
+  if (found == servers_.end()) return fail(ErrorKind::not_found, fmt::format("no server is called node{}", node));
+  const auto& server = found->second;
   BackendView view;
   view.status = server.traffic == Traffic::maint   ? "MAINT"
                 : server.traffic == Traffic::drain ? "DRAIN"
@@ -86,12 +105,13 @@ int Balancer::pick() {
 }
 
 void Balancer::request_ends(int node, int generation) {
-  if (generation == generation_) --servers_.at(node).sessions;
+  if (generation == generation_ && servers_.contains(node)) --servers_.at(node).sessions;
 }
 
 void Balancer::reload() {
   engine_.note("balancer: reloaded, drain and maint are forgotten");
   ++generation_;
+  std::erase_if(servers_, [this](const auto& entry) { return entry.first > configured_; });
   for (auto& [node, server] : servers_) server = Server{};
 }
 

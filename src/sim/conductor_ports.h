@@ -49,6 +49,7 @@ struct ConductorProcess::Cluster final : ClusterStore {
   Task<cluster::Snapshot> observe(Deadline deadline) override;
   Task<void> apply(cluster::Command command, std::string actor, std::optional<int> target_build,
                    std::optional<std::int64_t> run, Deadline deadline) override;
+  Task<void> remove(std::string node, std::string actor, Deadline deadline) override;
   // What only nodes and people call.
   Task<cluster::AdmissionDecision> admit(cluster::Candidate, Deadline) override {
     return Runs::not_for_conductors<cluster::AdmissionDecision>();
@@ -57,7 +58,6 @@ struct ConductorProcess::Cluster final : ClusterStore {
   Task<void> set_state(std::string, std::string, cluster::NodeState, bool, Deadline) override {
     return Runs::not_for_conductors<void>();
   }
-  Task<void> remove(std::string, std::string, Deadline) override { return Runs::not_for_conductors<void>(); }
 
   ConductorProcess& self_;
 };

@@ -37,6 +37,9 @@ void ConductorProcess::begin() {
   settings.backup = [this](std::string, std::string) -> Task<void> {
     return ports_->sleep_until(ports_->steady_now() + std::chrono::milliseconds(300));
   };
+  if (site_.surge > 0)
+    settings.surge = conductor::SurgeSetting{fmt::format("node{}", site_.surge), fmt::format("host{}", site_.surge),
+                                             "127.0.0.1", 8100 + site_.surge};
   settings.poll = plan_.poll;
   settings.idle_poll = std::chrono::milliseconds(200);
   conductor_ =
@@ -67,7 +70,9 @@ void ConductorProcess::die() {
 }
 
 ConductorProcess::Fate ConductorProcess::next_await(const std::string& what) {
-  const bool command = what.starts_with("command ") || what == "agent expand" || what == "record finalize";
+  // Those of which a run has one or two each.
+  const bool command = what.starts_with("command ") || what == "agent expand" || what == "record finalize" ||
+                       what == "balancer add" || what == "balancer remove" || what == "remove member";
   const bool act = command || what.starts_with("agent ") || what.starts_with("record ") || what == "balancer set" ||
                    what == "drain" || what == "undrain";
   if (plan_.counting == Plan::Counting::commands ? !command : plan_.counting == Plan::Counting::acts && !act)
@@ -215,6 +220,11 @@ Task<void> ConductorProcess::Hosts::command(std::string host, agent::AgentComman
       what, at.agent()->endpoint(),
       [&at, command = std::move(command)](Reply<void> reply) { at.execute(command, std::move(reply)); }, deadline);
 }
+Task<void> ConductorProcess::Cluster::remove(std::string node, std::string, Deadline deadline) {
+  return self_.ask_database<void>(
+      "remove member", [node](Database& database) { return database.remove(node); }, deadline);
+}
+
 Task<void> ConductorProcess::Hosts::distribute(std::string host, std::string version, Order order, Deadline deadline) {
   return command(std::move(host), {"distribute", "", std::move(version), std::move(order)}, deadline);
 }
@@ -229,9 +239,10 @@ Task<void> ConductorProcess::Hosts::switch_to(std::string host, std::string node
                                               Deadline deadline) {
   return command(std::move(host), {"switch", std::move(node), std::move(version), std::move(order)}, deadline);
 }
-Task<void> ConductorProcess::Hosts::start(std::string host, std::string node, Order order, Membership,
+Task<void> ConductorProcess::Hosts::start(std::string host, std::string node, Order order, Membership membership,
                                           Deadline deadline) {
-  return command(std::move(host), {"start", std::move(node), "", std::move(order)}, deadline);
+  const auto kind = membership == Membership::lasting ? "start" : "start_ephemeral";
+  return command(std::move(host), {kind, std::move(node), "", std::move(order)}, deadline);
 }
 
 Task<void> ConductorProcess::Traffics::set(std::string node, Traffic traffic, Deadline deadline) {
@@ -246,11 +257,28 @@ Task<void> ConductorProcess::Traffics::set(std::string node, Traffic traffic, De
       },
       deadline);
 }
-Task<void> ConductorProcess::Traffics::add(std::string, std::string, int, Deadline) {
-  co_return fail(ErrorKind::internal, "the simulated balancer knows its servers");
+Task<void> ConductorProcess::Traffics::add(std::string node, std::string, int, Deadline deadline) {
+  return self_.ask<void>(
+      "balancer add", at_balancer,
+      [this, node](Reply<void> reply) {
+        auto& site = self_.site_;
+        if (site.balancer->down) return reply(fail(ErrorKind::unavailable, "the balancer's socket is gone"));
+        site.checker.balancer_effect(node);
+        site.balancer->add(site.number_of(node));
+        reply({});
+      },
+      deadline);
 }
-Task<void> ConductorProcess::Traffics::remove(std::string, Deadline) {
-  co_return fail(ErrorKind::internal, "the simulated balancer knows its servers");
+Task<void> ConductorProcess::Traffics::remove(std::string node, Deadline deadline) {
+  return self_.ask<void>(
+      "balancer remove", at_balancer,
+      [this, node](Reply<void> reply) {
+        auto& site = self_.site_;
+        if (site.balancer->down) return reply(fail(ErrorKind::unavailable, "the balancer's socket is gone"));
+        site.checker.balancer_effect(node);
+        reply(site.balancer->remove(site.number_of(node)));
+      },
+      deadline);
 }
 Task<BackendView> ConductorProcess::Traffics::view(std::string node, Deadline deadline) {
   return self_.ask<BackendView>(

@@ -86,6 +86,7 @@ Result<AdmissionDecision> Database::admit(const Candidate& candidate) {
   row.member.id = candidate.id;
   row.member.name = candidate.name;
   row.member.host = candidate.host;
+  row.member.ephemeral = candidate.ephemeral;
   row.member.version = version::to_string(candidate.version);
   row.member.build = candidate.build;
   row.member.incarnation = row.lease_incarnation = candidate.incarnation;
@@ -123,6 +124,7 @@ Result<void> Database::set_state(const std::string& id, const std::string& incar
   member.state = state;
   if (state == NodeState::ACTIVE && member.active_at_ms == 0) member.active_at_ms = engine_.unix_ms();
   if (close) member.closed = true;
+  if (close && member.ephemeral) member.removed = true;
   changed(fmt::format("{} is {}", member.name, to_string(state)));
   if (notify_cluster) notify_cluster();
   return {};

@@ -9,7 +9,9 @@ namespace {
 constexpr Micros faults_from = 2 * second, faults_until = 38 * second;
 }
 
-int Scenario::any_node() { return static_cast<int>(engine_.chance.in(1, static_cast<std::int64_t>(site_.hosts.size()))); }
+int Scenario::any_node() {
+  return static_cast<int>(engine_.chance.in(1, static_cast<std::int64_t>(site_.hosts.size())));
+}
 
 /// Mostly short, sometimes longer than every lease and timeout.
 Micros Scenario::some_time() {
@@ -24,6 +26,7 @@ void Scenario::plan_faults() {
   options_.ok_to_stop_deadline_ms = chance.in(8, 40) * 1'000;
   options_.soak_ms = chance.one_in(3) ? chance.in(1, 3) * 1'000 : 0;
   options_.failure_budget = chance.one_in(3) ? chance.in(1, 2) : 0;
+  if (site_.surge > 0 && chance.one_in(2)) options_.surge = rollout::Surge::always;
   if (chance.one_in(5)) options_.on_failure = rollout::OnFailure::cancel;
   poll_ = std::chrono::milliseconds(chance.in(2, 6) * 20);
   runs_wanted_ = chance.one_in(4) ? 3 : 2;
@@ -38,16 +41,14 @@ void Scenario::plan_faults() {
     engine_.at(chance.in(faults_from, faults_until), [this] {
       if (!calm_) one_fault();
     });
-  if (chance.one_in(4))
-    engine_.at(chance.in(faults_from, faults_until), [this] { cancel_run(); });
-  if (chance.one_in(4))
-    engine_.at(chance.in(faults_from, faults_until), [this] { pause_run(); });
-  if (chance.one_in(4))
-    engine_.at(chance.in(faults_from, faults_until), [this] { roll_back(any_node()); });
+  if (chance.one_in(4)) engine_.at(chance.in(faults_from, faults_until), [this] { cancel_run(); });
+  if (chance.one_in(4)) engine_.at(chance.in(faults_from, faults_until), [this] { pause_run(); });
+  if (chance.one_in(4)) engine_.at(chance.in(faults_from, faults_until), [this] { roll_back(any_node()); });
   if (chance.one_in(3))
-    cancel_in_ = chance.one_in(2) ? rollout::StepKind::undrain
-                                  : static_cast<rollout::StepKind>(
-                                        chance.in(0, static_cast<int>(rollout::StepKind::hold_before_finalize)));
+    cancel_in_ =
+        chance.one_in(2)
+            ? rollout::StepKind::undrain
+            : static_cast<rollout::StepKind>(chance.in(0, static_cast<int>(rollout::StepKind::hold_before_finalize)));
   for (auto commands = chance.in(0, 3); commands > 0; --commands)
     engine_.at(chance.in(faults_from, faults_until), [this] { command_by_hand(); });
   if (release_is_broken_)
@@ -190,9 +191,9 @@ void Scenario::start_conductor(int number, Micros wait) {
     if (!calm_ && (conductors_die_ || chance.one_in(4))) {
       using Counting = ConductorProcess::Plan::Counting;
       plan.counting = chance.one_in(4) ? Counting::commands : chance.one_in(2) ? Counting::acts : Counting::all;
-      plan.kill_at = static_cast<int>(plan.counting == Counting::commands                  ? chance.in(0, 4)
+      plan.kill_at = static_cast<int>(plan.counting == Counting::commands                  ? chance.in(0, 5)
                                       : plan.counting == Counting::all && chance.one_in(3) ? chance.in(0, 500)
-                                                                                           : chance.in(0, 80));
+                                                                                           : chance.in(0, 90));
       plan.kill = chance.one_in(2) ? ConductorProcess::Plan::Kill::before : ConductorProcess::Plan::Kill::after;
     }
     auto process = std::make_shared<ConductorProcess>(site_, number, ++conductor_lives_[number], plan);

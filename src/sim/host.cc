@@ -11,7 +11,7 @@ constexpr int exit_refused = 78, exit_unknown = -1;
 constexpr Micros first_delay = 200 * ms, longest_delay = 10 * second, settled = 10 * second;
 }  // namespace
 
-Host::Host(Site& site, int number) : site_(site), number_(number) {}
+Host::Host(Site& site, int number, Serves serves) : site_(site), number_(number), wanted_(serves == Serves::always) {}
 
 std::string Host::name() const { return fmt::format("host{}", number_); }
 std::string Host::node_name() const { return fmt::format("node{}", number_); }
@@ -46,7 +46,10 @@ void Host::launch() {
   if (keeps_node_down) return;
   if (node_runs()) return;
   const int build = link_ == new_version ? new_build : old_build;
-  node_ = std::make_shared<NodeProcess>(site_, number_, fmt::format("{}-{}", 1'000 + number_, ++incarnations_), build);
+  const auto id = ephemeral_ ? fmt::format("id{}-{}", number_, id_life_) : fmt::format("id{}", number_);
+  node_ = std::make_shared<NodeProcess>(site_, number_, id, fmt::format("{}-{}", 1'000 + number_, ++incarnations_),
+                                        build, ephemeral_);
+  node_->on_forget = [this] { ++id_life_; };
   node_->on_end = [this](int code) { node_ended(code); };
   started_ = site_.engine.now();
   if (build == new_build && broken_starts > 0) {
@@ -116,7 +119,8 @@ void Host::announce(LeaderLease lead, Reply<HostReport> reply) {
   agent_->deliver([this, lead, reply] {
     if (auto accepted = accept(lead); !accepted) return reply(std::unexpected(accepted.error()));
     site_.checker.agent_knows(name(), lead);
-    if (busy_) return reply(fail(ErrorKind::unavailable, "A command of the earlier leader is still being carried out."));
+    if (busy_)
+      return reply(fail(ErrorKind::unavailable, "A command of the earlier leader is still being carried out."));
     reply(make_report());
   });
 }
@@ -179,6 +183,7 @@ void Host::carry_out(const agent::AgentCommand& command, Reply<void> done) {
   delay_ = 0;
   restarts_ = 0;
   wanted_ = true;
+  if (!node_runs()) ephemeral_ = command.kind == "start_ephemeral";
   launch();
   done({});
 }
@@ -239,7 +244,8 @@ void Host::expand_step(std::shared_ptr<Actor> process, int turn, Reply<void> don
         if (claimed && claimed->token != 0) *token = claimed->token;
         return false;
       },
-      10 * second, [again, done](Result<bool> ready) {
+      10 * second,
+      [again, done](Result<bool> ready) {
         if (ready && *ready) return done({});
         again(ready ? Result<void>{} : std::unexpected(ready.error()));
       });

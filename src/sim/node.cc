@@ -18,19 +18,19 @@ constexpr int exit_clean = 0, exit_error = 1, exit_refused = 78;
 constexpr Micros lease_margin = second, drain_timeout = 10 * second, drain_linger = 1'600 * ms;
 }  // namespace
 
-NodeProcess::NodeProcess(Site& site, int number, std::string incarnation, int build)
+NodeProcess::NodeProcess(Site& site, int number, std::string id, std::string incarnation, int build, bool ephemeral)
     : Actor(site.engine, fmt::format("node{}", number), at_node(number)),
       site_(site),
       number_(number),
-      id_(fmt::format("id{}", number)),
+      id_(std::move(id)),
       host_(fmt::format("host{}", number)),
       incarnation_(std::move(incarnation)),
-      build_(build) {}
+      build_(build),
+      ephemeral_(ephemeral) {}
 
 void NodeProcess::begin() {
   engine_.note(fmt::format("{} begins on {} as {}", name(), version_of(build_), incarnation_));
-  engine_.after(engine_.chance.in(40, 200) * ms, self(),
-                [this] { ask_admission(engine_.now() + 60 * second); });
+  engine_.after(engine_.chance.in(40, 200) * ms, self(), [this] { ask_admission(engine_.now() + 60 * second); });
 }
 
 void NodeProcess::ask_admission(Micros patience) {
@@ -42,28 +42,33 @@ void NodeProcess::ask_admission(Micros patience) {
   candidate.version = *version::parse_version(version_of(build_));
   candidate.build = build_;
   candidate.incarnation = incarnation_;
+  candidate.ephemeral = ephemeral_;
   candidate.started_at_ms = engine_.unix_ms();
-  database<AdmissionDecision>(
-      [candidate](Database& database) { return database.admit(candidate); }, 30 * second,
-      [this, patience](Result<AdmissionDecision> decision) {
-        if (!decision) {
-          if (engine_.now() > patience) return exit(exit_error);
-          return engine_.after(300 * ms, self(), [this, patience] { ask_admission(patience); });
-        }
-        switch (decision->outcome) {
-          case AdmissionOutcome::bootstrap:
-          case AdmissionOutcome::admit:
-          case AdmissionOutcome::admit_as_target:
-            return admitted();
-          case AdmissionOutcome::refuse:
-            return exit(exit_refused);
-          case AdmissionOutcome::wait:
-            if (engine_.now() > patience) return exit(exit_refused);
-            return engine_.after(200 * ms, self(), [this, patience] { ask_admission(patience); });
-          case AdmissionOutcome::await_expand:
-            return expand(patience);
-        }
-      });
+  database<AdmissionDecision>([candidate](Database& database) { return database.admit(candidate); }, 30 * second,
+                              [this, patience](Result<AdmissionDecision> decision) {
+                                if (!decision) {
+                                  if (engine_.now() > patience) return exit(exit_error);
+                                  return engine_.after(300 * ms, self(), [this, patience] { ask_admission(patience); });
+                                }
+                                switch (decision->outcome) {
+                                  case AdmissionOutcome::bootstrap:
+                                  case AdmissionOutcome::admit:
+                                  case AdmissionOutcome::admit_as_target:
+                                    return admitted();
+                                  case AdmissionOutcome::refuse:
+                                    if (ephemeral_ && decision->reason == "removed") {
+                                      if (on_forget) on_forget();
+                                      return exit(exit_error);
+                                    }
+                                    return exit(exit_refused);
+                                  case AdmissionOutcome::wait:
+                                    if (engine_.now() > patience) return exit(exit_refused);
+                                    return engine_.after(200 * ms, self(),
+                                                         [this, patience] { ask_admission(patience); });
+                                  case AdmissionOutcome::await_expand:
+                                    return expand(patience);
+                                }
+                              });
 }
 
 void NodeProcess::admitted() {
@@ -87,15 +92,13 @@ void NodeProcess::admitted() {
 }
 
 void NodeProcess::change_state(NodeState state, bool close, std::function<void(Result<void>)> then) {
-  database<void>(
-      [id = id_, incarnation = incarnation_, state, close](Database& database) {
-        return database.set_state(id, incarnation, state, close);
-      },
-      3 * second,
-      [this, state, then = std::move(then)](Result<void> done) {
-        if (done) state_ = state;
-        then(std::move(done));
-      });
+  database<void>([id = id_, incarnation = incarnation_, state,
+                  close](Database& database) { return database.set_state(id, incarnation, state, close); },
+                 3 * second,
+                 [this, state, then = std::move(then)](Result<void> done) {
+                   if (done) state_ = state;
+                   then(std::move(done));
+                 });
 }
 
 // ---- lease
@@ -120,15 +123,14 @@ void NodeProcess::beat() {
   beat.active_users = static_cast<int>(gates_in_flight_.size());
   beat.load = 0.1;
   const auto sent = engine_.now();
-  database<Lease>(
-      [beat](Database& database) { return database.renew(beat); }, 3 * second,
-      [this, sent, reported = beat.gates_in_use](Result<Lease> lease) {
-        if (!lease) return beat_again(300 * ms);
-        if (!lease->held || lease->state.epoch < epoch_seen_) return exit(exit_error);
-        renewed(sent, *lease);
-        if (alive()) beat_again(reported < gates_ ? 5 * ms : second);
-      },
-      true);
+  database<Lease>([beat](Database& database) { return database.renew(beat); }, 3 * second,
+                  [this, sent, reported = beat.gates_in_use](Result<Lease> lease) {
+                    if (!lease) return beat_again(300 * ms);
+                    if (!lease->held || lease->state.epoch < epoch_seen_) return exit(exit_error);
+                    renewed(sent, *lease);
+                    if (alive()) beat_again(reported < gates_ ? 5 * ms : second);
+                  },
+                  true);
 }
 
 void NodeProcess::renewed(Micros sent, const Lease& lease) {
@@ -210,7 +212,8 @@ void NodeProcess::read(int page, Reply<std::int64_t> reply) {
   gates_in_flight_.insert(gates_);
   database<Database::Seen>(
       [page, build = build_, since = change_seen_](Database& database) { return database.read(build, page, since); },
-      3 * second, [this, page, gates = gates_, reply](Result<Database::Seen> seen) {
+      3 * second,
+      [this, page, gates = gates_, reply](Result<Database::Seen> seen) {
         finished(gates);
         if (!seen) return reply(std::unexpected(seen.error()));
         for (const int changed : seen->changed) cache_.erase(changed);
@@ -289,11 +292,13 @@ void NodeProcess::leave() {
   gone_ = true;
   if (lease_valid_until_ == 0) return exit(exit_clean);
   state_ = NodeState::TERMINATING;
-  database<void>(
-      [id = id_, incarnation = incarnation_](Database& database) {
-        return database.set_state(id, incarnation, NodeState::OFFLINE, true);
-      },
-      2 * second, [this](Result<void>) { exit(exit_clean); });
+  database<void>([id = id_, incarnation = incarnation_](
+                     Database& database) { return database.set_state(id, incarnation, NodeState::OFFLINE, true); },
+                 2 * second,
+                 [this](Result<void> closed) {
+                   if (closed && ephemeral_ && on_forget) on_forget();
+                   exit(exit_clean);
+                 });
 }
 
 void NodeProcess::exit(int code) {
@@ -302,11 +307,9 @@ void NodeProcess::exit(int code) {
   // It closes its incarnation, so that nobody waits for its lease; without an answer it goes all the same.
   ending_ = gone_ = true;
   state_ = NodeState::ERROR;
-  database<void>(
-      [id = id_, incarnation = incarnation_](Database& database) {
-        return database.set_state(id, incarnation, NodeState::ERROR, true);
-      },
-      2 * second, [this, code](Result<void>) { end(code); });
+  database<void>([id = id_, incarnation = incarnation_](
+                     Database& database) { return database.set_state(id, incarnation, NodeState::ERROR, true); },
+                 2 * second, [this, code](Result<void>) { end(code); });
 }
 
 void NodeProcess::end(int code) {

@@ -14,7 +14,9 @@ class Site;
 /// are those of cluster/; the loops around them follow server/node.cc and server/finalizer.cc.
 class NodeProcess : public Actor {
  public:
-  NodeProcess(Site& site, int number, std::string incarnation, int build);
+  /// `ephemeral`: a member until its clean end; on_forget is told that its id is of no more use then.
+  NodeProcess(Site& site, int number, std::string id, std::string incarnation, int build, bool ephemeral);
+  std::function<void()> on_forget;
   void begin();
   void terminate();  ///< SIGTERM
   int number() const { return number_; }
@@ -52,9 +54,7 @@ class NodeProcess : public Actor {
   int lowest_gates() const;
   Micros work_time();
   void write_now(int page, std::int64_t value, int gates, int cluster_build, int tries, Reply<std::int64_t> reply);
-  void finished(int gates) {
-    gates_in_flight_.erase(gates_in_flight_.find(gates));
-  }
+  void finished(int gates) { gates_in_flight_.erase(gates_in_flight_.find(gates)); }
   void leave_when_idle(Micros linger_until, Micros limit);
   void leave();
   void exit(int code);
@@ -74,6 +74,7 @@ class NodeProcess : public Actor {
   int number_;
   std::string id_, host_, incarnation_;
   int build_;
+  bool ephemeral_;
   cluster::NodeState state_ = cluster::NodeState::STARTING;
   bool stopping_ = false, gone_ = false, told_ = false, ending_ = false, finalizing_ = false;
   Micros begun_ = engine_.now();

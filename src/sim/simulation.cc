@@ -15,7 +15,7 @@ constexpr Micros longest = 1'500 * second, quiet_at_end = 3 * second, settles_wi
 Scenario::Scenario(Engine& engine, Coverage& coverage, Bug bug)
     : engine_(engine),
       coverage_(coverage),
-      site_(engine, coverage, bug, static_cast<int>(engine.chance.in(3, 4))) {}
+      site_(engine, coverage, bug, static_cast<int>(engine.chance.in(3, 4)), engine.chance.one_in(2)) {}
 
 Scenario::~Scenario() {
   over_ = true;
@@ -56,10 +56,13 @@ bool Scenario::settled() const {
   if (database.state()->mode != cluster::Mode::off) return false;
   for (const auto& [id, row] : database.members()) {
     if (row.member.removed) continue;
+    if (row.member.ephemeral) return false;  // a surge node goes with its run
     if (row.member.state != cluster::NodeState::ACTIVE || !database.lease_live(row)) return false;
     if (row.member.build != database.state()->cluster_build) return false;
   }
-  return true;
+  // So does what runs of it, and its server.
+  const auto surge = site_.surge;
+  return surge == 0 || (!site_.hosts.at(surge)->node_runs() && !site_.balancer->knows(surge));
 }
 
 void Scenario::look_for_the_end() {

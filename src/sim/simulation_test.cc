@@ -93,11 +93,11 @@ TEST(Simulation, EveryStepOfARunAndOfAFinalizeIsReached) {
 }
 
 TEST(Simulation, AConductorIsKilledBeforeAndAfterEachOfItsAwaits) {
-  for (const auto* what :
-       {"active run", "signals", "take lead", "renew lead", "observe", "announce", "host report", "balancer view",
-        "balancer set", "drain", "drain status", "ready", "agent distribute", "agent expand", "agent stop",
-        "agent switch", "agent start", "command start", "command approve", "command cancel", "record drain",
-        "record stop", "record finalize"})
+  for (const auto* what : {"active run",      "signals",        "take lead",     "renew lead",   "observe",
+                           "announce",        "host report",    "balancer view", "balancer set", "balancer add",
+                           "balancer remove", "drain",          "drain status",  "ready",        "agent distribute",
+                           "agent expand",    "agent stop",     "agent switch",  "agent start",  "command start",
+                           "command approve", "command cancel", "record drain",  "record stop",  "record finalize"})
     for (const auto* side : {"before", "after"})
       EXPECT_GT(times(fmt::format("conductor killed {}: {}", side, what)), 0) << side << " " << what;
 }
@@ -121,12 +121,8 @@ struct PlantedCase {
 
 TEST(Simulation, EachPlantedBugIsFound) {
   const std::vector<PlantedCase> cases = {
-      {Bug::no_fence, {"V3", "V6"}},
-      {Bug::drain_does_not_wait, {"U1"}},
-      {Bug::journal_after_act, {"O3"}},
-      {Bug::lease_without_epoch, {"O4"}},
-      {Bug::finalize_with_unknown_member, {"O7"}},
-      {Bug::notify_trusted, {"U2"}},
+      {Bug::no_fence, {"V3", "V6"}},      {Bug::drain_does_not_wait, {"U1"}},          {Bug::journal_after_act, {"O3"}},
+      {Bug::lease_without_epoch, {"O4"}}, {Bug::finalize_with_unknown_member, {"O7"}}, {Bug::notify_trusted, {"U2"}},
   };
   ASSERT_EQ(cases.size(), planted_bugs.size());
   for (const auto& [bug, breaks] : cases) {
@@ -136,8 +132,8 @@ TEST(Simulation, EachPlantedBugIsFound) {
     const auto summary = run_seeds(1, seeds, bug);
     ASSERT_TRUE(summary.broken) << name << " was not found in " << seeds << " seeds";
     fmt::print("{}: found with seed {} ({})\n", name, summary.broken->seed, summary.broken->invariant);
-    EXPECT_NE(std::ranges::find(breaks, summary.broken->invariant), breaks.end()) << name << ": "
-                                                                                 << story_of(*summary.broken);
+    EXPECT_NE(std::ranges::find(breaks, summary.broken->invariant), breaks.end())
+        << name << ": " << story_of(*summary.broken);
   }
 }
 

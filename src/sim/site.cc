@@ -9,8 +9,9 @@ constexpr int page_count = 12;
 constexpr std::int64_t first_request_value = 1'000;
 }  // namespace
 
-Site::Site(Engine& the_engine, Coverage& the_coverage, Bug the_bug, int nodes)
-    : engine(the_engine),
+Site::Site(Engine& the_engine, Coverage& the_coverage, Bug the_bug, int nodes, bool with_surge)
+    : surge(with_surge ? nodes + 1 : 0),
+      engine(the_engine),
       coverage(the_coverage),
       bug(the_bug),
       checker(the_engine),
@@ -18,6 +19,7 @@ Site::Site(Engine& the_engine, Coverage& the_coverage, Bug the_bug, int nodes)
       next_value_(first_request_value) {
   checker.watch(database);
   for (int number = 1; number <= nodes; ++number) hosts[number] = std::make_unique<Host>(*this, number);
+  if (surge > 0) hosts[surge] = std::make_unique<Host>(*this, surge, Host::Serves::as_surge_node);
   balancer = std::make_shared<Balancer>(*this, nodes);
   people = std::make_shared<Actor>(engine, "people", at_operator);
   database.notify_cluster = [this] { tell_nodes([](NodeProcess& node) { node.cluster_changed(); }); };
@@ -41,8 +43,9 @@ void Site::tell_nodes(std::function<void(NodeProcess&)> what) {
   for (auto& [number, host] : hosts) {
     if (!host->node_runs() || engine.chance.one_in(20)) continue;
     const auto process = host->node();
-    engine.send(at_database, at_node(number), [process, what] { process->deliver([process, what] { what(*process); }); },
-                [] {});
+    engine.send(
+        at_database, at_node(number), [process, what] { process->deliver([process, what] { what(*process); }); },
+        [] {});
   }
 }
 

@@ -17,7 +17,8 @@ namespace afloat::sim {
 /// What an agent keeps on disk, and its process. One node per host.
 class Host {
  public:
-  Host(Site& site, int number);
+  enum class Serves { always, as_surge_node };
+  Host(Site& site, int number, Serves serves = Serves::always);
   std::string name() const;
   std::string node_name() const;
 
@@ -34,7 +35,7 @@ class Host {
   void report(Reply<HostReport> reply);
   void execute(agent::AgentCommand command, Reply<void> reply);
 
-  int broken_starts = 0;  ///< of the new release: so many processes end at once
+  int broken_starts = 0;         ///< of the new release: so many processes end at once
   bool keeps_node_down = false;  ///< a fault: it starts nothing
   std::string link() const { return link_; }
   LeaderLease known() const { return known_; }
@@ -59,7 +60,8 @@ class Host {
   LeaderLease known_;
   std::set<std::string> done_, releases_{old_version};
   std::string link_ = old_version;
-  bool wanted_ = true;
+  bool wanted_ = true, ephemeral_ = false;
+  int id_life_ = 0;  ///< of an ephemeral node: a new id after each clean end
   int restarts_ = 0, last_exit_ = 0;
   // In the agent's memory.
   bool busy_ = false, stopping_ = false, refused_ = false;
@@ -77,15 +79,17 @@ class Balancer : public Actor {
  public:
   Balancer(Site& site, int nodes);
   void begin();
+  void add(int node);
+  Result<void> remove(int node);
+  bool knows(int node) const { return servers_.contains(node); }
   void set(int node, Traffic traffic);
   Result<BackendView> view(int node) const;
   /// The node that gets the next request; 0 when there is none.
   int pick();
-  void request_begins(int node) { ++servers_.at(node).sessions; }
+  void request_begins(int node) { ++servers_.at(node).sessions; }  // of one that pick() gave
   void request_ends(int node, int generation);
   int generation() const { return generation_; }
   void reload();
-  bool away(int node) const { return servers_.at(node).traffic != Traffic::ready; }
   Micros lag = 0;  ///< until what it was told is in force
   bool down = false;
 
@@ -98,6 +102,7 @@ class Balancer : public Actor {
     Micros up_since = -second;
   };
   Site& site_;
+  const int configured_;  ///< nodes 1 to this are in its configuration
   std::map<int, Server> servers_;
   int generation_ = 0;
 };
@@ -105,7 +110,9 @@ class Balancer : public Actor {
 /// Everything of one seed but the conductors and the plan of its faults.
 class Site {
  public:
-  Site(Engine& engine, Coverage& coverage, Bug bug, int nodes);
+  /// `surge`: one more host, whose node stands by.
+  Site(Engine& engine, Coverage& coverage, Bug bug, int nodes, bool surge);
+  const int surge;  ///< number of that node; 0: there is none
   ~Site();
   Engine& engine;
   Coverage& coverage;

@@ -85,7 +85,8 @@ TEST(GoldenDocuments, AConductorReadsWhatAgentsOfEveryReleaseAnswer) {
       EXPECT_EQ(node.version, told->releases.back());
       EXPECT_NE(node.incarnation.find('-'), std::string::npos) << node.incarnation;
     }
-    const auto refused = wait<void>([&] { return hosts->start("host1", "node1", {{1, "me"}, 1, "1", {}}, soon()); });
+    const auto refused = wait<void>(
+        [&] { return hosts->start("host1", "node1", {{1, "me"}, 1, "1", {}}, Membership::lasting, soon()); });
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().kind(), ErrorKind::conflict);
     EXPECT_EQ(refused.error().code(), "stale_epoch");
