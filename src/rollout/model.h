@@ -111,8 +111,8 @@ struct Requests {
 struct Memory {
   std::int64_t failures = 0;    ///< so much of the failure budget is used up
   bool past_not_after = false;  ///< a person resumed it after its window had ended
-  /// What each host's configuration was when the run began (host -> SHA-256): nodes that are replaced one after the
-  /// other are to start with the same. It ends with the run.
+  /// What each host's configuration was when the release was tried with it (host -> SHA-256): nodes that are replaced
+  /// one after the other are to start with the same. It ends with the run.
   std::map<std::string, std::string> config = {};
   std::string config_differs_on = {};  ///< the host for whose change the run is paused; a resume accepts it
   bool operator==(const Memory&) const = default;

@@ -352,6 +352,8 @@ Decision finish(Run run, const StepRecord& done, GoalView view, const Observatio
   const auto kind = done.kind;
   step.metric_ms = view.metric_ms;
   close(step, view.goal == Goal::refused ? StepState::refused : StepState::done, std::move(view.detail), seen);
+  // What every host's selfcheck was content with.
+  if (kind == StepKind::distribute) run.memory.config = seen.host_config;
   if (kind == StepKind::mode_on) run.mode_on_at_ms = seen.now_ms;
   if (kind == StepKind::await_stable) run.stable_at_ms = seen.now_ms;
   if (kind == StepKind::report) {
@@ -392,7 +394,6 @@ Decision drive_preflight(Run run, const Observation& seen) {
   }
   const auto begun = run.steps.back().attempt_at_ms;
   if (seen.cluster && found.empty()) {
-    run.memory.config = seen.host_config;
     run.hops.clear();
     for (const auto& stop : seen.way)
       if (const auto version = version::parse_version(stop))
@@ -418,7 +419,8 @@ std::string config_changed(Run& run, const Observation& seen, const std::string&
   if (frozen == now->second) return {};
   run.memory.config_differs_on = now->first;
   return fmt::format(
-      "site.toml of {} has changed since the run began (SHA-256 {}, now {}): {} would start with another configuration "
+      "site.toml of {} has changed since the release was tried with it (SHA-256 {}, now {}): {} would start with "
+      "another configuration "
       "than the nodes before it. Put it back and resume; `afloat upgrade resume` takes what is there then",
       now->first, frozen.substr(0, 12), now->second.substr(0, 12), node);
 }

@@ -405,15 +405,16 @@ Task<void> TaskRunner::relax(std::string task_id, Deadline deadline) {
 Task<void> TaskRunner::await_replicas(std::string task_id, Deadline deadline) {
   auto& from = shown_from_[task_id];
   if (from.empty()) {
-    auto now = co_await database_.slow_read({"select pg_current_wal_lsn()::text", {}}, deadline);
+    auto now = co_await database_.slow_read({"select pg_current_wal_insert_lsn()::text", {}}, deadline);
     if (!now) co_return std::unexpected(now.error());
     from = now->text(0, 0);
   }
-  // A user without pg_monitor sees no positions; the check database_replicas has told that before the upgrade.
+  // To a role without pg_monitor a replica's row is there and all but empty, the state too; the check database_replicas
+  // has told that before the upgrade. One that has just connected has a state, and no position yet: it is behind.
   auto behind = co_await database_.slow_read(
       {"select coalesce(string_agg(format('%s is %s bytes behind', coalesce(nullif(application_name, ''), 'one'), "
-       "pg_wal_lsn_diff($1::pg_lsn, replay_lsn)), ', ' order by application_name), '') "
-       "from pg_stat_replication where state in ('streaming', 'catchup') and replay_lsn < $1::pg_lsn",
+       "pg_wal_lsn_diff($1::pg_lsn, coalesce(replay_lsn, '0/0'))), ', ' order by application_name), '') "
+       "from pg_stat_replication where state <> 'backup' and coalesce(replay_lsn, '0/0') < $1::pg_lsn",
        {from}},
       deadline);
   if (!behind) co_return std::unexpected(behind.error());

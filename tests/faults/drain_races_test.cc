@@ -13,12 +13,28 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Nodes before 1.2.0, which drain here, let a body take 60 s in all.
-constexpr auto transfer = seconds(55);
+/// Nodes before 1.2.0, which drain in the first of them, let a body take 60 s in all.
+struct Hop {
+  std::string name;
+  bool from_this_tree;
+  seconds transfer;
+};
 
-TEST(Long, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) {
+class DrainRaces : public testing::TestWithParam<Hop> {};
+
+TEST_P(DrainRaces, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) {
+  const auto transfer = GetParam().transfer;
   constexpr int idle = 1000, streams = 200;
-  FaultSite site(SiteSetup{}, 40);
+  const local::TempDir folder;
+  SiteSetup setup;
+  const auto target = GetParam().from_this_tree ? std::string(AFLOAT_NEXT_VERSION) : bundles().to;
+  if (GetParam().from_this_tree) {
+    setup.version = bundles().to;
+    setup.settings["catalogue"] =
+        "\"" +
+        catalogue_behind_target(folder.path() + "/catalogue", target, AFLOAT_NEXT_PROGRAM, getenv("AFLOAT_WEB")) + "\"";
+  }
+  FaultSite site(setup, 40);
   const auto page = make_page(site.fixture().admin("node1"), "Files");
   const auto attach = "/rest/api/content/" + page + "/child/attachment";
   const auto form = [](const std::string& name, std::size_t bytes) {
@@ -48,7 +64,8 @@ TEST(Long, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) 
     return slow_download(port, head("GET /download/attachments/" + page + "/big.bin") + "\r\n", big, transfer);
   });
   // Without a conductor the run waits, so that everybody is there from its first step on.
-  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"max_load":0,"drain_deadline_ms":90000})"));
+  ASSERT_NO_FATAL_FAILURE(
+      site.begin_run(R"({"max_load":0,"drain_deadline_ms":90000,"hold_before_finalize":false})", target));
   PatientClients clients(port, idle, streams, authorization, "/rest/afloat/1/runs/1/events");
   ASSERT_TRUE(eventually(seconds(20),
                          [&] {
@@ -84,7 +101,7 @@ TEST(Long, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) 
   EXPECT_EQ(seen.finished, streams);
   EXPECT_GE(seen.told_to_return, streams) << "each stream meets at least one node that goes";
   EXPECT_GE(seen.answers, 2 * idle);
-  expect_settled(site.fixture(), bundles().to);
+  expect_settled(site.fixture(), target);
   const auto figures = site.figures();
   EXPECT_EQ(figures.failed, 0U) << figures.text;
   FaultSite::print_row(fmt::format("{} idle keep-alive connections, {} event streams, an upload and a download of {} s",
@@ -93,6 +110,11 @@ TEST(Long, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeUpgrade) 
                        fmt::format("done; {} cut, {} answers on idle ones, streams told {} times to come back",
                                    seen.cut, seen.answers, seen.told_to_return));
 }
+
+INSTANTIATE_TEST_SUITE_P(Long, DrainRaces,
+                         testing::Values(Hop{"FromTheReleaseBefore", false, seconds(55)},
+                                         Hop{"FromThisTree", true, seconds(60)}),
+                         [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace afloat::test

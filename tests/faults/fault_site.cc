@@ -152,10 +152,10 @@ void FaultSite::kill_conductor() { conductor_.stop(seconds(5), SIGKILL); }
 
 void FaultSite::end_conductors_lease() { sql("update conductor_lease set lease_until = clock_timestamp()"); }
 
-void FaultSite::begin_run(const std::string& options) {
+void FaultSite::begin_run(const std::string& options, const std::string& to) {
   const auto begun = site_->admin("node1").post(
       "/rest/afloat/1/runs",
-      fmt::format(R"({{"to":"{}","acknowledge_notes":true,"options":{}}})", bundles().to, options));
+      fmt::format(R"({{"to":"{}","acknowledge_notes":true,"options":{}}})", to.empty() ? bundles().to : to, options));
   ASSERT_EQ(begun.status, 201) << *begun.body;
 }
 

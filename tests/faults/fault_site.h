@@ -66,7 +66,7 @@ class FaultSite {
   void end_conductors_lease();
 
   /// Asks for an upgrade to the target release. ASSERT_NO_FATAL_FAILURE.
-  void begin_run(const std::string& options = R"({"max_load":0})");
+  void begin_run(const std::string& options = R"({"max_load":0})", const std::string& to = {});
   void ask(const std::string& what);  ///< "cancel" or "resume"
   /// state: "running", "done", ...; "" where there is no run.
   std::string run_state() { return sql("select state from upgrade_run order by id desc limit 1"); }

@@ -74,7 +74,8 @@ TEST(TlsSite, AnUpgradeOverHttpsAndAgentsWithTokensFailsNoRequestAndLosesNoWrite
   EXPECT_NE(heard.body->find("\ndata:"), std::string::npos) << *heard.body;
   EXPECT_NE(heard.body->find("retry:"), std::string::npos) << "it was not told to come back: " << *heard.body;
 
-  (void)expect_nothing_failed_or_lost(site, users);
+  EXPECT_TRUE(users.work(seconds(3)));
+  (void)expect_nothing_failed_or_lost(site, users, 400);
   expect_settled(site, AFLOAT_NEXT_VERSION);
   for (const char* node : node_names) EXPECT_EQ(site.admin(node).get("/rest/api/content/" + id).status, 200) << node;
 }
