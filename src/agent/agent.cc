@@ -87,6 +87,8 @@ HostReport Agent::report() const {
   report.epoch_holder = known.holder;
   if (auto text = files::read_file(config_.site_file)) report.config_hash = sha256_hex(*text);
   report.releases = releases_.versions();
+  for (const auto& version : report.releases)
+    report.digests[version] = files::sha256_of_file(releases_.path_of(version) + "/manifest.json").value_or("");
   for (auto& status : supervisor_->all()) {
     HostNode node;
     node.version = linked_version(status.name);
@@ -100,6 +102,12 @@ HostReport Agent::report() const {
     report.nodes.push_back(std::move(node));
   }
   return report;
+}
+
+std::map<std::string, std::string> Agent::logs(std::size_t bytes) const {
+  std::map<std::string, std::string> ends;
+  for (const auto& node : config_.nodes) ends[node] = tail_of(node_folder(node) + "/log", bytes);
+  return ends;
 }
 
 Result<HostReport> Agent::announce(const LeaderLease& lead, std::chrono::milliseconds timeout) {

@@ -40,6 +40,8 @@ class Agent {
   /// that are under way, so that the report is not overtaken by them.
   Result<HostReport> announce(const LeaderLease& lead, std::chrono::milliseconds timeout);
   HostReport report() const;
+  /// The end of each node's log, at most `bytes` of it, by name.
+  std::map<std::string, std::string> logs(std::size_t bytes) const;
   LeaderLease leader() const { return epoch_.known(); }
   /// True when it was done before and nothing was changed.
   Result<bool> execute(const AgentCommand& command);

@@ -7,12 +7,14 @@
 
 #include "adapters/asio/runtime.h"
 #include "base/json_fields.h"
+#include "base/text.h"
 
 namespace afloat::agent {
 namespace {
 
 namespace json = boost::json;
 constexpr std::int64_t default_timeout_ms = 30'000;
+constexpr std::size_t log_bytes = 256 * 1024;  // of each node
 
 http::Response error_answer(const Error& error, const LeaderLease& known) {
   // The client reads `kind`; unlike a node's, this API is asked by programs only, so an unknown outcome has a status.
@@ -43,6 +45,7 @@ http::Response report_answer(const HostReport& report) {
                                                                {"epoch_holder", report.epoch_holder},
                                                                {"config_hash", report.config_hash},
                                                                {"releases", json::value_from(report.releases)},
+                                                               {"digests", json::value_from(report.digests)},
                                                                {"nodes", std::move(nodes)}}));
 }
 
@@ -91,6 +94,15 @@ class Api {
     co_return done ? report_answer(*result) : error_answer(done.error(), {});
   }
 
+  Async<http::Response> logs(http::Request) {
+    auto ends = std::make_shared<std::map<std::string, std::string>>();
+    auto done = co_await offload(pool_, [this, ends] { *ends = agent_.logs(log_bytes); });
+    if (!done) co_return error_answer(done.error(), {});
+    json::object logs;
+    for (const auto& [node, text] : *ends) logs[node] = as_utf8(text);
+    co_return http::json_response(200, json::serialize(json::object{{"logs", std::move(logs)}}));
+  }
+
   Async<http::Response> announce(http::Request request) {
     auto command = parse_command("announce", request.body);
     if (!command) co_return error_answer(command.error(), {});
@@ -125,6 +137,7 @@ class Api {
 void add_agent_routes(http::Router& router, Agent& agent, boost::asio::thread_pool& pool) {
   auto api = std::make_shared<Api>(agent, pool);
   router.add("GET", "/agent/1/report", [api](http::Request request) { return api->report(std::move(request)); });
+  router.add("GET", "/agent/1/logs", [api](http::Request request) { return api->logs(std::move(request)); });
   router.add("POST", "/agent/1/announce", [api](http::Request request) { return api->announce(std::move(request)); });
   for (const char* kind : {"distribute", "expand", "stop", "switch", "start", "start_ephemeral"}) {
     router.add("POST", std::string("/agent/1/") + kind,

@@ -10,6 +10,7 @@ namespace afloat::agent {
 /// The agent's HTTP API, served on its unix socket (who may write to the socket commands the host), or by HTTPS to who
 /// has a token (guarded()):
 ///   GET  /agent/1/report
+///   GET  /agent/1/logs                                                    -> {logs: {node: the end of its log}}
 ///   POST /agent/1/announce    {epoch, holder, timeout_ms?}                -> report
 ///   POST /agent/1/distribute  {epoch, holder, run, step, version}         -> {done, repeated}
 ///   POST /agent/1/expand      {..., node, version, timeout_ms?}

@@ -26,6 +26,7 @@
 #include "local/process.h"
 #include "server/config.h"
 #include "store/cluster_store.h"
+#include "store/health_store.h"
 #include "store/notes_store.h"
 #include "store/notices.h"
 #include "store/run_store.h"
@@ -146,6 +147,12 @@ Result<void> run_conductor(const ConductorOptions& options) {
     settings.backup = [&blocking, command = options.backup_command](std::string from, std::string to) {
       return back_up(blocking, command, std::move(from), std::move(to));
     };
+  settings.facts = [&database](Deadline deadline) { return store::gather_facts(*database, deadline); };
+  settings.publish = [&database](rollout::ConductorFacts facts, Deadline deadline) {
+    return store::publish_facts(*database, rollout::conductor_source, version::this_build(), rollout::to_json(facts),
+                                deadline);
+  };
+  for (const auto& node : site->nodes) settings.nodes.push_back(node.name);
   conductor::Conductor conductor(settings, clock, timer, *runs, *cluster, *hosts, *balancer, *site_client, *notifier);
 
   boost::asio::signal_set signals(context, SIGTERM, SIGINT);
@@ -154,7 +161,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
     log_line("info", "stopping after the step's act");
     conductor.stop();
   });
-  int running = 2;
+  int running = 3;
   std::exception_ptr broken;
   const auto ended = [&](std::exception_ptr failure) {
     if (failure) broken = failure;
@@ -162,6 +169,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
   };
   boost::asio::co_spawn(context, conductor.lead(), ended);
   boost::asio::co_spawn(context, conductor.renew(), ended);
+  boost::asio::co_spawn(context, conductor.tell(), ended);
   log_line("info",
            fmt::format("conductor {} as {}, {} node(s)", version::stamp().version, settings.holder, nodes.size()));
   context.run();

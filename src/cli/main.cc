@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   int exit_code = 0;
   cli::add_serve_command(app, exit_code);
   cli::add_status_commands(app, exit_code);
+  cli::add_check_command(app, exit_code);
   cli::add_upgrade_commands(app, exit_code);
   cli::add_conductor_command(app, exit_code);
   cli::add_agent_command(app, exit_code);

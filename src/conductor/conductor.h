@@ -12,6 +12,7 @@
 #include "ports/run_store.h"
 #include "ports/site_client.h"
 #include "ports/time.h"
+#include "rollout/facts.h"
 #include "rollout/step.h"
 #include "rollout/trial.h"
 #include "version/index.h"
@@ -44,6 +45,11 @@ struct Settings {
   /// The releases that lead from one to another, by policy and catalogue; empty: straight, or no way.
   std::function<std::vector<std::string>(const std::string& from, const std::string& to)> way = {};
   std::function<void(std::string_view level, const std::string& message)> log;
+  /// What checks judge beside the roster (rollout/facts.h); unset: those checks stay unknown.
+  std::function<Async<rollout::Facts>(Deadline deadline)> facts = {};
+  /// Takes what the leader sees of hosts and balancer, for the checks of nodes, which can't ask them.
+  std::function<Task<void>(rollout::ConductorFacts facts, Deadline deadline)> publish = {};
+  std::vector<std::string> nodes = {};  ///< of the site's config: whom the balancer is asked about
   /// Backs the site up, by a command of the site's own; unset: there is none. It may take long, and may not block.
   std::function<Task<void>(std::string from, std::string to)> backup = {};
   std::chrono::milliseconds poll{20};        ///< while something is awaited
@@ -53,8 +59,8 @@ struct Settings {
 /// Carries upgrade runs from plan to report. Only one conductor of a site leads, by a lease with a
 /// rising epoch; the others wait. It may be killed at any point.
 ///
-/// Lifecycle: start lead() and renew() once each, on one io_context of one thread; stop() makes both
-/// return after the act under way. All ports outlive both.
+/// Lifecycle: start lead(), renew() and tell() once each, on one io_context of one thread; stop() makes them
+/// return after the act under way. All ports outlive them.
 class Conductor {
  public:
   Conductor(Settings settings, Clock& clock, Timer& timer, RunStore& runs, ClusterStore& cluster, NodeHost& hosts,
@@ -63,6 +69,8 @@ class Conductor {
   Async<void> lead();
   /// Renews the lease each second while leading. Returns after stop().
   Async<void> renew();
+  /// Publishes what it sees every few seconds while leading. Returns after stop(). Not needed for conducting.
+  Async<void> tell();
   void stop() { stopping_ = true; }
 
  private:

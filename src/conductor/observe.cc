@@ -83,6 +83,10 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
       if (auto encoding = co_await runs_.database_encoding(within(3s))) encoding_ = *encoding;
     seen.database_encoding = encoding_;
     if (auto replicas = co_await runs_.database_replicas(within(3s))) seen.replicas = std::move(*replicas);
+    if (settings_.facts) {
+      seen.facts = std::make_shared<const rollout::Facts>(co_await settings_.facts(within(3s)));
+      if (!run_) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+    }
     if (settings_.catalogue && run_) {
       const auto entry = settings_.catalogue(run_->from, run_->to);
       seen.in_catalogue = entry.present;
@@ -212,7 +216,8 @@ Task<void> Conductor::observe_balancer(rollout::Observation& seen, std::string n
     seen.faults.push_back(fmt::format("load balancer, {}: {}", node, view.error().message()));
     co_return std::unexpected(view.error());
   }
-  seen.nodes[node].balancer = rollout::BalancerView{view->status, view->sessions, view->weight, view->full_weight};
+  seen.nodes[node].balancer =
+      rollout::BalancerView{view->status, view->sessions, view->weight, view->full_weight, std::move(view->check)};
   co_return Result<void>{};
 }
 

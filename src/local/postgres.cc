@@ -90,6 +90,7 @@ Result<Postgres> Postgres::start(Options options) {
     init.user = server.user_;
     if (auto done = run_checked(init); !done) return std::unexpected(done.error());
     std::string text = settings;
+    text += "afloat.embedded = on\n";  // checks tell it from a server of the site's own
     text +=
         fmt::format("max_connections = {}\nunix_socket_directories = '{}'\n", options.max_connections, options.folder);
     if (!options.fsync) text += "fsync = off\nsynchronous_commit = off\nfull_page_writes = off\n";

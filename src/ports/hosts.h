@@ -1,4 +1,5 @@
 #pragma once
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -49,6 +50,7 @@ struct HostReport {
   std::string epoch_holder;
   std::string config_hash;            ///< SHA-256 of its site.toml as it is now; "" when it can't be read, or not told
   std::vector<std::string> releases;  ///< versions unpacked and verified
+  std::map<std::string, std::string> digests{};  ///< of their manifests; an agent before 1.2.0 tells none
   std::vector<HostNode> nodes;
 };
 

@@ -12,6 +12,7 @@ struct BackendView {
   int sessions = 0;     ///< scur
   int weight = 0;       ///< effective now
   int full_weight = 0;  ///< at the end of slowstart
+  std::string check{};  ///< what its last health check was: "L7OK 200", "L4OK"; "" not told
   bool up() const { return status.starts_with("UP") && weight >= full_weight; }
 };
 /// One implementation: adapters/haproxy (runtime API socket).

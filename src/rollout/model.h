@@ -1,6 +1,7 @@
 #pragma once
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -171,6 +172,7 @@ struct ProcessView {
 struct BalancerView {
   std::string status;
   int sessions = 0, weight = 0, full_weight = 0;
+  std::string check{};  ///< how the balancer last checked the node: "L7OK 200"; "" not told
   bool up() const { return status.starts_with("UP") && weight >= full_weight; }
 };
 struct DrainView {
@@ -223,6 +225,7 @@ inline constexpr const char* after_going_back =
 struct SurgeNode {
   std::string name, host;
 };
+struct Facts;  // rollout/facts.h
 
 struct Observation {
   std::int64_t now_ms = 0;  ///< database time
@@ -249,6 +252,7 @@ struct Observation {
   std::vector<std::string> way;      ///< stops after `from` by policy and catalogue; empty: straight
   std::optional<BundleView> bundle;  ///< nullopt: not asked, or the bundle is not there
   std::optional<NotesView> notes;    ///< nullopt: not asked, or the catalogue can't be read
+  std::shared_ptr<const Facts> facts;  ///< of the site's health; null: not asked
 };
 
 const cluster::Member* find_member(const Observation& observation, std::string_view node);

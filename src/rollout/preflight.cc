@@ -4,11 +4,13 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <iterator>
 #include <set>
 
 #include "base/text.h"
 #include "cluster/phase.h"
 #include "rollout/capacity.h"
+#include "rollout/upgrade_checks.h"
 #include "version/policy.h"
 
 namespace afloat::rollout {
@@ -175,15 +177,15 @@ Check release_present(const std::string& to, const Observation& seen) {
 
 Check bundle(const Observation& seen) {
   Check check{.id = "bundle",
-              .title = "The release is signed by a key that this site trusts",
+              .title = "The release is whole, and signed by a key that this site trusts",
               .why = "A bundle is a program that runs on every host; only its signature tells who made it.",
               .action = "Get the bundle again with its signature, from where it was published."};
   if (!seen.bundle) return settle(std::move(check), CheckResult::unknown, "there is no bundle to look at");
+  if (!seen.bundle->problem.empty()) return settle(std::move(check), CheckResult::fail, seen.bundle->problem);
   if (!seen.bundle->keys) {
     check.action = "Set trusted_keys in the site's config to the public key of those who make your releases.";
     return settle(std::move(check), CheckResult::warn, "the site has no trusted_keys: signatures are not checked");
   }
-  if (!seen.bundle->problem.empty()) return settle(std::move(check), CheckResult::fail, seen.bundle->problem);
   return pass(std::move(check), "signed by key " + seen.bundle->signed_by);
 }
 
@@ -195,7 +197,8 @@ Check notes_acknowledged(const std::string& to, const Observation& seen) {
                                     "`afloat upgrade notes --to {0} --acknowledge`, or start the run with "
                                     "--acknowledge-notes.",
                                     to)};
-  if (!seen.notes) return settle(std::move(check), CheckResult::unknown, "the catalogue was not asked");
+  if (!seen.notes)
+    return settle(std::move(check), CheckResult::unknown, "the catalogue was not asked, or has not got it");
   const auto& notes = *seen.notes;
   if (notes.unread.empty())
     return pass(std::move(check), notes.read.empty() ? "there are no notes on the way"
@@ -297,8 +300,11 @@ std::vector<Check> preflight(const std::string& from, const std::string& to, con
   checks.push_back(no_open_tasks(seen));
   checks.push_back(agents_answer(seen));
   checks.push_back(balancer(seen));
+  std::ranges::move(upgrade_checks(to, seen), std::back_inserter(checks));
   return checks;
 }
+
+std::string link_of(const Check& check) { return "docs/checks.md#" + check.id; }
 
 std::string to_json(const std::vector<Check>& checks) {
   boost::json::array array;
@@ -308,7 +314,8 @@ std::string to_json(const std::vector<Check>& checks) {
                                         {"result", std::string(to_string(check.result))},
                                         {"found", check.found},
                                         {"why", check.why},
-                                        {"action", check.action}});
+                                        {"action", check.action},
+                                        {"link", link_of(check)}});
   return boost::json::serialize(array);
 }
 

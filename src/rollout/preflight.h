@@ -26,7 +26,9 @@ NotesView view_of(const std::vector<version::ReleaseNotes>& notes, const std::ve
 
 /// The checks whose engine exists. `from` and `to` are versions as text.
 std::vector<Check> preflight(const std::string& from, const std::string& to, const Observation& observation);
-/// JSON array of objects with the fields above.
+/// Where the documentation explains it.
+std::string link_of(const Check& check);
+/// JSON array of objects with the fields above, and the link.
 std::string to_json(const std::vector<Check>& checks);
 
 }  // namespace afloat::rollout

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
+
+#include "rollout/test_facts.h"
 
 namespace afloat::rollout {
 namespace {
@@ -117,6 +120,126 @@ TEST(Preflight, WhatTheManifestSaysOfTheHopDecides) {
   check = check_of("hop_allowed", seen);
   EXPECT_EQ(check.result, CheckResult::fail);
   EXPECT_NE(check.found.find("1.1.5 or above first"), std::string::npos) << check.found;
+}
+
+struct PreflightCase {
+  std::string_view id, name;
+  std::function<void(Observation&)> change;
+  CheckResult result;
+  std::string_view found;
+};
+
+/// Everything that a run's conductor asks, and all of it well.
+Observation well() {
+  TestSite site;
+  auto seen = site.observed();
+  seen.edition = "data-center";
+  seen.database_encoding = "UTF8";
+  seen.replicas = Replicas{};
+  seen.conductor_build = 10'090'009;
+  seen.in_catalogue = true;
+  seen.bundle = BundleView{.keys = true, .signed_by = "K1", .problem = {}};
+  seen.notes = NotesView{};
+  seen.hosts = {"host1"};
+  seen.host_releases["host1"] = {"1.3.0"};
+  for (auto& member : seen.cluster->members) {
+    member.host = "host1";
+    seen.nodes[member.name].process = ProcessView{};
+  }
+  return seen;
+}
+
+TEST(Preflight, EachCheckPassesWarnsFailsAndSaysThatItDoesNotKnow) {
+  using enum CheckResult;
+  for (const auto& check : preflight("1.2.0", "1.3.0", well()))
+    EXPECT_EQ(check.result, pass) << check.id << check.found;
+  for (const auto& [id, name, change, result, found] : {
+           PreflightCase{"conductor_version", "older", [](Observation& s) { s.conductor_build = 10'020'009; }, warn,
+                         "older than 1.3.0"},
+           PreflightCase{"conductor_version", "none", [](Observation& s) { s.conductor_build = 0; }, unknown, ""},
+           PreflightCase{"edition", "one node", [](Observation& s) { s.edition = "single-node"; }, fail, "single-node"},
+           PreflightCase{"database_encoding", "ASCII", [](Observation& s) { s.database_encoding = "SQL_ASCII"; }, fail,
+                         "SQL_ASCII"},
+           PreflightCase{"database_encoding", "silent", [](Observation& s) { s.database_encoding.clear(); }, unknown,
+                         ""},
+           PreflightCase{"database_replicas", "behind", [](Observation& s) { s.replicas->connected = 1; }, warn,
+                         "none synchronous"},
+           PreflightCase{"database_replicas", "silent", [](Observation& s) { s.replicas.reset(); }, unknown, ""},
+           PreflightCase{"release_present", "nowhere",
+                         [](Observation& s) {
+                           s.host_releases.clear();
+                           s.in_catalogue = false;
+                         },
+                         fail, "not in the catalogue"},
+           PreflightCase{"release_present", "nobody asked",
+                         [](Observation& s) {
+                           s.host_releases.clear();
+                           s.in_catalogue.reset();
+                         },
+                         unknown, ""},
+           PreflightCase{"bundle", "no keys", [](Observation& s) { s.bundle->keys = false; }, warn, "trusted_keys"},
+           PreflightCase{"bundle", "forged", [](Observation& s) { s.bundle->problem = "wrong signature"; }, fail,
+                         "wrong"},
+           PreflightCase{"bundle", "none", [](Observation& s) { s.bundle.reset(); }, unknown, ""},
+           PreflightCase{"enough_nodes", "one", [](Observation& s) { s.cluster->members.pop_back(); }, fail, "1 node"},
+           PreflightCase{"members_active", "one lost", [](Observation& s) { s.cluster->members[0].lease_live = false; },
+                         fail, "node1 is OFFLINE"},
+           PreflightCase{"members_active", "two versions",
+                         [](Observation& s) { s.cluster->members[0].version = "1.1.1"; }, fail,
+                         "versions: 1.1.1, 1.2.0"},
+           PreflightCase{"agents_answer", "silent", [](Observation& s) { s.host_releases.clear(); }, fail,
+                         "no answer from host1"},
+           PreflightCase{"agents_answer", "nobody asked", [](Observation& s) { s.hosts.clear(); }, unknown, ""},
+           PreflightCase{"balancer", "down", [](Observation& s) { s.nodes["node1"].balancer->status = "DOWN"; }, fail,
+                         "node1 is DOWN"},
+           PreflightCase{"balancer", "nobody asked",
+                         [](Observation& s) {
+                           s.hosts.clear();
+                           s.nodes.clear();
+                         },
+                         unknown, ""},
+           PreflightCase{"tasks_finished", "one failed",
+                         [](Observation& s) {
+                           cluster::TaskRecord task;
+                           task.id = "1.2.0/x/expand";
+                           task.state = cluster::TaskState::failed;
+                           s.cluster->tasks.push_back(task);
+                         },
+                         fail, "1.2.0/x/expand (failed)"},
+       }) {
+    SCOPED_TRACE(std::string(id) + ": " + std::string(name));
+    auto seen = well();
+    change(seen);
+    const auto check = check_of(id, seen, "1.2.0", "1.3.0");
+    EXPECT_EQ(check.result, result) << check.found;
+    EXPECT_TRUE(check.found.contains(found)) << check.found;
+    EXPECT_FALSE(check.action.empty());
+    EXPECT_FALSE(check.why.empty());
+  }
+}
+
+TEST(Preflight, OfASiteOfAnOlderReleaseThatTellsNothingNoCheckFailsForThat) {
+  auto seen = well();
+  seen.facts = std::make_shared<const Facts>(Facts{.reports_problem = "the schema is not yet that of 1.2.0",
+                                                   .nodes = {},
+                                                   .conductor = {},
+                                                   .database = {},
+                                                   .database_problem = "the database took too long to answer",
+                                                   .search_index = {},
+                                                   .search_index_problem = {},
+                                                   .base_url = {}});
+  for (auto& member : seen.cluster->members) {
+    member.version = "1.1.1";
+    member.build = 10'010'019;
+    member.digest.clear();
+  }
+  seen.cluster->state->cluster_build = 10'010'019;
+  seen.cluster->state->cluster_version = "1.1.1";
+  for (auto& [name, node] : seen.nodes) node.balancer->check.clear();
+  for (const auto& check : preflight("1.1.1", "1.2.0", seen)) {
+    EXPECT_NE(check.result, CheckResult::fail) << check.id << ": " << check.found;
+    EXPECT_FALSE(check.found.empty()) << check.id;
+  }
 }
 
 }  // namespace

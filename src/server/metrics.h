@@ -27,6 +27,7 @@ class Metrics {
     return sum;
   }
   std::atomic<std::int64_t> cache_hits{0}, cache_misses{0};
+  std::atomic<std::int64_t> status_asked_ms{0};  ///< Unix time of the last GET /status; 0: never
   Findings findings;
   std::string text(std::string_view node, std::string_view version, int in_flight, int streams, int connections,
                    int tasks_running, int active_users) const;

@@ -24,10 +24,12 @@
 #include "server/identity.h"
 #include "server/load_average.h"
 #include "server/log.h"
+#include "server/node_facts.h"
 #include "server/shard.h"
 #include "server/start_checks.h"
 #include "store/cluster_store.h"
 #include "store/finalize_steps.h"
+#include "store/health_store.h"
 #include "store/page_body.h"
 #include "store/run_store.h"
 #include "store/upgrade_task.h"
@@ -161,6 +163,7 @@ class Node final : public NodeControl {
     log(Level::info, "active", {{"version", info_.version}, {"milliseconds", std::to_string(clock_.unix_ms() - options_.started_at_ms)}});
     spawn(io_.get_executor(), "the heartbeat", [this] { return beat(); });
     spawn(io_.get_executor(), "the finalizer", [this] { return finalize(); });
+    spawn(io_.get_executor(), "the node's facts", [this] { return tell_facts(); });
     while (!stopping_ && !failed_) co_await wake_.wait_until(SteadyTime::max());
     signals.cancel();
     if (failed_) {
@@ -390,6 +393,55 @@ class Node final : public NodeControl {
     const bool soon = *planned && **planned - clock_.unix_ms() < 24 * 3'600'000;
     for (auto& shard : shards_)
       shard->post([shard = shard.get(), at = soon ? **planned : 0] { shard->context().away_from_ms = at; });
+  }
+
+  /// The database's time, and by how much ours is certainly off: half the fastest round trip is nobody's fault.
+  struct ComparedClock {
+    std::int64_t database_ms = 0, off_ms = 0;
+  };
+  Task<ComparedClock> compare_clock() {
+    ComparedClock best;
+    auto fastest = std::chrono::steady_clock::duration::max();
+    for (int i = 0; i < 3; ++i) {
+      const auto sent = clock_.steady_now();
+      const auto ours = clock_.unix_ms();
+      auto theirs = co_await database_->read({"select (extract(epoch from clock_timestamp()) * 1000)::bigint", {}},
+                                             in(seconds(3)));
+      if (!theirs) co_return std::unexpected(theirs.error());
+      const auto trip = clock_.steady_now() - sent;
+      if (trip >= fastest) continue;
+      fastest = trip;
+      const auto half = std::chrono::duration_cast<milliseconds>(trip).count() / 2 + 1;
+      best.database_ms = theirs->number(0, 0);
+      const auto off = ours + half - best.database_ms;
+      best.off_ms = std::abs(off) <= half ? 0 : off > 0 ? off - half : off + half;
+    }
+    co_return best;
+  }
+
+  // For the checks, on whichever node somebody asks for them.
+  Async<void> tell_facts() {
+    NodeFactsReader reader(site_, config_, metrics_.findings, tls_);
+    const auto began_ms = clock_.unix_ms();
+    while (!failed_ && !gone_) {
+      auto compared = co_await compare_clock();
+      if (compared) {
+        rollout::NodeFacts facts;
+        // A file system that hangs keeps this node silent, and silence is told as such.
+        auto read = co_await offload(pool_, [&] { facts = reader.read(compared->database_ms); });
+        facts.clock_off_ms = compared->off_ms;
+        const auto asked_ms = std::max(began_ms, metrics_.status_asked_ms.load());
+        facts.status_asked_ago_ms = std::max<std::int64_t>(clock_.unix_ms() - asked_ms, 0);
+        if (read) {
+          // Refused until an upgrade has made the table; a database that is away is told of by the heartbeat.
+          auto told = co_await store::publish_facts(*database_, info_.name, info_.build, rollout::to_json(facts),
+                                                    in(seconds(3)));
+          if (!told) log(Level::debug, "facts_not_told", {{"message", told.error().message()}});
+        }
+      }
+      auto slept = co_await timer_.sleep_until(in(milliseconds(rollout::publish_facts_every_ms)));
+      if (!slept) break;
+    }
   }
 
   std::chrono::nanoseconds busy_time() const {

@@ -38,6 +38,11 @@ HostReport report_from(const json::object& body) {
       if (version.is_string()) report.releases.emplace_back(version.as_string());
     }
   }
+  if (const auto* digests = object_at(body, "digests")) {
+    for (const auto& [version, digest] : *digests) {
+      if (digest.is_string()) report.digests.emplace(version, digest.as_string());
+    }
+  }
   if (const auto* nodes = array_at(body, "nodes")) {
     for (const auto& entry : *nodes) {
       if (!entry.is_object()) continue;

@@ -210,6 +210,11 @@ Result<BackendView> parse_view(std::string_view stat, std::string_view backend, 
       if (!text) return std::unexpected(text.error());
       *value = static_cast<int>(parse_int(*text).value_or(0));
     }
+    // "* L7OK" while the next one is under way; empty where nothing is checked.
+    auto check = table.cell(row, "check_status").value_or("");
+    if (check.starts_with("* ")) check.erase(0, 2);
+    const auto code = table.cell(row, "check_code").value_or("");
+    view.check = check + (code.empty() ? "" : " " + code);
     return view;
   }
   return std::unexpected(no_such_server(node, names));

@@ -193,6 +193,11 @@ std::vector<std::string> TlsIdentity::warnings(std::int64_t unix_ms) const {
   return all;
 }
 
+std::int64_t TlsIdentity::end_ms() const {
+  std::lock_guard lock(state_->mutex);
+  return state_->loaded.valid_until_ms;
+}
+
 std::string TlsIdentity::description() const {
   std::lock_guard lock(state_->mutex);
   return fmt::format("{}, until {}, from {}", state_->loaded.subject, iso_time(state_->loaded.valid_until_ms),

@@ -38,6 +38,8 @@ class TlsIdentity {
   /// For people: expired, not yet valid, ends within two weeks, key readable by everybody. None is an error:
   /// the certificate is served, and a client may refuse it.
   std::vector<std::string> warnings(std::int64_t unix_ms) const;
+  /// When the certificate ends, Unix time.
+  std::int64_t end_ms() const;
   /// "CN=node1, until 2027-01-01T00:00:00.000Z, from /etc/afloat/node1.pem"
   std::string description() const;
   std::shared_ptr<boost::asio::ssl::context> context() const;

@@ -3,24 +3,17 @@
 #include <fmt/format.h>
 
 #include <boost/json.hpp>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "rollout/plan.h"
-#include "rollout/preflight.h"
 #include "rollout/run_json.h"
 #include "rollout/step.h"
 #include "server/auth.h"
 #include "server/rest/run_notes.h"
+#include "server/upgrade_look.h"
 #include "store/cluster_store.h"
 #include "store/run_store.h"
-#include "version/bundle_signature.h"
-#include "version/index.h"
-#include "version/manifest.h"
-#include "version/path.h"
 #include "version/version.h"
 
 namespace afloat::server {
@@ -119,46 +112,16 @@ class Runs : public std::enable_shared_from_this<Runs> {
     if (!identity) co_return http::error_response(identity.error());
     const auto to = request.query_value("to");
     if (!to) co_return http::error_response(Error(ErrorKind::invalid_argument, "Say the target: ?to=VERSION."));
-    const auto target = version::parse_version(*to);
-    if (!target) co_return http::error_response(target.error());
-
-    rollout::Observation seen;
-    auto snapshot = co_await cluster_->observe(request.deadline);
-    if (!snapshot) co_return http::error_response(snapshot.error());
-    seen.cluster = std::move(*snapshot);
-    if (!seen.cluster->state)
-      co_return http::error_response(Error(ErrorKind::failed_precondition, "This site has not been started yet."));
-    auto encoding = co_await runs_->database_encoding(request.deadline);
-    if (!encoding) co_return http::error_response(encoding.error());
-    seen.database_encoding = *encoding;
-    if (auto replicas = co_await runs_->database_replicas(request.deadline)) seen.replicas = std::move(*replicas);
-    seen.edition = context_.config.edition;
-    const auto from = version::parse_version(seen.cluster->state->cluster_version);
-    if (!from) co_return http::error_response(from.error());
-    auto notes = co_await notes_.look(*from, *target, request.deadline);
-    if (!notes) co_return http::error_response(notes.error());
-    auto verdict = version::hop_verdict(version::policy_of(version::Product::afloat), *from, *target);
-    if (notes->catalogue) {
-      auto releases = version::releases_of(notes->known);
-      seen.notes = rollout::view_of(notes->notes, notes->read, notes->knows_target());
-      seen.target = version::facts_of(*from, *target, releases);
-      seen.way = version::rolling_way(version::to_string(*from), *to, releases);
-      verdict =
-          version::find_path(version::policy_of(version::Product::afloat), *from, *target, std::move(releases)).verdict;
-    }
-    if (auto read = co_await read_manifest(*to, &seen); !read) co_return http::error_response(read.error());
-
-    rollout::Run run;
-    run.from = seen.cluster->state->cluster_version;
-    run.to = *to;
-    const auto checks = rollout::preflight(run.from, run.to, seen);
-    bool failed = false;
-    for (const auto& check : checks) failed = failed || check.result == rollout::CheckResult::fail;
+    auto site = co_await look_at_site(context_, *cluster_, request.deadline);
+    if (!site) co_return http::error_response(site.error());
+    auto look = co_await look_at_upgrade(context_, std::move(*site), *runs_, notes_, *to, request.deadline);
+    if (!look) co_return http::error_response(look.error());
+    const auto& run = look->run;
     auto durations = co_await runs_->durations(request.deadline);
     if (!durations) co_return http::error_response(durations.error());
     json::array steps;
     std::int64_t expected = 0;
-    for (const auto& step : rollout::plan(run, seen, *durations)) {
+    for (const auto& step : rollout::plan(run, look->seen, *durations)) {
       expected += step.expected_ms;
       steps.push_back(json::object{{"name", std::string(rollout::to_string(step.kind))},
                                    {"title", rollout::title_of(step.kind, step.node)},
@@ -170,11 +133,11 @@ class Runs : public std::enable_shared_from_this<Runs> {
     }
     co_return http::json_response(200, json::serialize(json::object{{"from", run.from},
                                                                     {"to", run.to},
-                                                                    {"possible", !failed},
-                                                                    {"verdict", std::string(to_string(verdict))},
-                                                                    {"hops", json::value_from(seen.way)},
+                                                                    {"possible", !look->failed()},
+                                                                    {"verdict", std::string(to_string(look->verdict))},
+                                                                    {"hops", json::value_from(look->seen.way)},
                                                                     {"expected_ms", expected},
-                                                                    {"checks", json::parse(rollout::to_json(checks))},
+                                                                    {"checks", json::parse(rollout::to_json(look->checks))},
                                                                     {"steps", std::move(steps)}}));
   }
 
@@ -272,30 +235,6 @@ class Runs : public std::enable_shared_from_this<Runs> {
                                : "No conductor leads: " + leadership->declined + ". ") +
                           run->message;
     co_return object;
-  }
-
-  Task<void> read_manifest(std::string to, rollout::Observation* seen) {
-    const auto folder = std::filesystem::path(context_.config.catalogue) / to;
-    std::string text;
-    std::optional<std::string> signature;
-    if (context_.config.catalogue.empty()) co_return Result<void>{};
-    auto done = co_await context_.offload([&text, &signature, &folder] {
-      std::ifstream file(folder / "manifest.json", std::ios::binary);
-      text.assign(std::istreambuf_iterator<char>(file), {});
-      if (std::ifstream beside(folder / version::signature_file, std::ios::binary); beside)
-        signature.emplace(std::istreambuf_iterator<char>(beside), std::istreambuf_iterator<char>());
-    });
-    if (!done) co_return std::unexpected(done.error());
-    const auto manifest = version::parse_manifest(text);
-    seen->in_catalogue = manifest.has_value();
-    if (!manifest) co_return Result<void>{};
-    const auto& keys = context_.config.trusted_keys;
-    seen->bundle = rollout::BundleView{.keys = !keys.empty()};
-    if (keys.empty()) co_return Result<void>{};
-    const auto key = version::check_signature({folder.string(), text, *manifest, std::move(signature)}, keys);
-    (key ? seen->bundle->signed_by : seen->bundle->problem) =
-        key ? minisign::shown_id(key->id) : key.error().message();
-    co_return Result<void>{};
   }
 
   static std::string event(std::int64_t id, std::string_view name, const std::string& data) {

@@ -8,4 +8,9 @@ namespace afloat::server {
 /// A node only writes what was asked for into the run's row; the conductor does the work.
 void add_run_routes(http::Router& router, Context& context);
 
+/// /rest/afloat/1/checks, and the same in the vendor's shapes: /rest/troubleshooting/1.0/{pre-upgrade/info,check},
+/// /rest/supportHealthCheck/1.0/check. System administrators only. /health/arrival, without sign-in, tells whether
+/// the request came through a balancer.
+void add_check_routes(http::Router& router, Context& context);
+
 }  // namespace afloat::server

@@ -1,5 +1,6 @@
 #include <boost/json.hpp>
 
+#include "server/metrics.h"
 #include "server/rest/node_routes.h"
 
 namespace afloat::server {
@@ -54,7 +55,10 @@ Async<http::Response> metrics(NodeControl* control) {
 }  // namespace
 
 void add_status_routes(http::Router& router, Context& context, NodeControl& control) {
-  router.add("GET", "/status", [&control](http::Request) { return status(&control); });
+  router.add("GET", "/status", [&context, &control](http::Request) {
+    context.metrics.status_asked_ms.store(context.clock.unix_ms(), std::memory_order_relaxed);
+    return status(&control);
+  });
   router.add("GET", "/health/live", [](http::Request) { return live(); });
   router.add("GET", "/health/ready",
              [&context, &control](http::Request request) { return ready(&context, &control, request.deadline); });

@@ -22,7 +22,9 @@ void add_trial_routes(http::Router& router, Context& context) {
   for (const auto* method : {"GET", "POST", "PUT", "DELETE"})
     for (const auto* pattern : {"/rest/zdu/{rest*}", "/rest/afloat/1/runs", "/rest/afloat/1/runs/{rest*}",
                                 "/rest/afloat/1/cluster", "/rest/afloat/1/health", "/rest/afloat/1/events",
-                                "/rest/afloat/1/nodes", "/rest/afloat/1/nodes/{rest*}", "/rest/api/cluster/nodes"})
+                                "/rest/afloat/1/nodes", "/rest/afloat/1/nodes/{rest*}", "/rest/api/cluster/nodes",
+                                "/rest/afloat/1/checks", "/rest/afloat/1/support", "/rest/troubleshooting/{rest*}",
+                                "/rest/supportHealthCheck/{rest*}"})
       router.add(method, pattern, [&context](http::Request request) { return refuse(&context, std::move(request)); });
   router.add("GET", "/rest/api/accessmode",
              [](http::Request) -> Async<http::Response> { co_return http::json_response(200, "\"READ_WRITE\""); });

@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "store/tasks/body_store.h"
+#include "store/tasks/health_report.h"
 #include "store/tasks/search_words.h"
 
 namespace afloat::store {
@@ -12,6 +13,7 @@ std::span<const UpgradeTask> all_tasks() {
   static const std::vector<UpgradeTask> tasks = [] {
     auto all = body_store_tasks();
     std::ranges::move(search_words_tasks(), std::back_inserter(all));
+    std::ranges::move(health_report_tasks(), std::back_inserter(all));
     return all;
   }();
   return tasks;
