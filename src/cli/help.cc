@@ -20,6 +20,7 @@ const std::map<std::string_view, std::string_view> examples = {
     {"nodes return", "afloat nodes return node2"},
     {"nodes rollback", "afloat nodes rollback node2"},
     {"nodes remove", "afloat nodes remove node2"},
+    {"support zip", "afloat support zip --out support.zip --config /etc/afloat/site.toml"},
     {"upgrade plan", "afloat upgrade plan --to 1.1.0"},
     {"upgrade run", "afloat upgrade run --to 1.1.0 --reason \"monthly update\" --at 02:00 --not-after 05:00"},
     {"upgrade path", "afloat upgrade path --product confluence --from 7.14.2 --to 7.17.4"},

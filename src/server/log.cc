@@ -5,6 +5,8 @@
 
 #include <boost/json.hpp>
 #include <chrono>
+#include <deque>
+#include <mutex>
 
 #include "base/text.h"
 
@@ -34,6 +36,22 @@ spdlog::level::level_enum to_spdlog(Level level) {
   return spdlog::level::info;
 }
 
+/// Where stderr goes, a node can't know: a file, a journal, another program.
+struct LastLines {
+  static constexpr std::size_t most = 1'000, longest = 2'000;  // bytes of a line
+  std::mutex mutex;
+  std::deque<std::string> lines;
+  void add(std::string_view line) {
+    std::scoped_lock lock(mutex);
+    lines.emplace_back(line.substr(0, longest));
+    if (lines.size() > most) lines.pop_front();
+  }
+};
+LastLines& last_lines() {
+  static LastLines instance;
+  return instance;
+}
+
 constexpr std::string_view names[] = {"debug", "info", "warning", "error"};
 
 }  // namespace
@@ -47,7 +65,17 @@ void log(Level level, std::string_view event, std::initializer_list<std::pair<st
                            {"node", node_name},
                            {"event", event}};
   for (const auto& [name, value] : fields) line[name] = value;
-  out.log(to_spdlog(level), boost::json::serialize(line));
+  const auto text = boost::json::serialize(line);
+  out.log(to_spdlog(level), text);
+  last_lines().add(text);
+}
+
+std::string last_log_lines() {
+  auto& last = last_lines();
+  std::scoped_lock lock(last.mutex);
+  std::string text;
+  for (const auto& line : last.lines) text += line + "\n";
+  return text;
 }
 
 void set_log_node(std::string name) { node_name = std::move(name); }

@@ -59,6 +59,7 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
     add_cluster_routes(self->router_, context, *self->cluster_, p.control);
     add_run_routes(self->router_, context);
     add_check_routes(self->router_, context);
+    add_support_routes(self->router_, context);
   } else {
     add_trial_routes(self->router_, context);
   }

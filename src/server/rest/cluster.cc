@@ -7,6 +7,7 @@
 #include "cluster/phase.h"
 #include "server/auth.h"
 #include "server/metrics.h"
+#include "server/rest/cluster_json.h"
 #include "server/rest/node_routes.h"
 
 namespace afloat::server {
@@ -23,20 +24,6 @@ json::object drain_json(const DrainView& view) {
           {"tasksRunning", view.tasks_running}, {"overdue", std::move(overdue)}, {"drained", view.drained}};
 }
 
-// `url` as this node's copy of the site's configuration has it: the roster does not know who speaks TLS.
-json::object member_json(const Member& m, const SiteConfig& site) {
-  const auto known = node_config(site, m.name);
-  NodeConfig plain;
-  plain.address = m.address;
-  plain.port = m.port;
-  return {{"url", known ? known->url() : plain.url()},
-          {"id", m.id}, {"name", m.name}, {"host", m.host}, {"address", m.address}, {"port", m.port},
-          {"version", m.version}, {"build", m.build}, {"digest", m.digest}, {"state", shown_state(m)},
-          {"leaseLive", m.lease_live}, {"tasksRunning", m.tasks_running}, {"activeUsers", m.active_users},
-          {"load", m.load}, {"configHash", m.config_hash}, {"startedAt", m.started_at_ms}, {"activeAt", m.active_at_ms},
-          {"gatesInUse", m.gates_in_use}};
-}
-
 class ClusterResource {
  public:
   ClusterResource(Context& context, ClusterStore& cluster, NodeControl& control)
@@ -47,28 +34,7 @@ class ClusterResource {
     if (!allowed) co_return http::error_response(allowed.error());
     auto snapshot = co_await cluster_.observe(request.deadline);
     if (!snapshot) co_return http::error_response(snapshot.error());
-    const auto view = derive_phase(*snapshot);
-    json::array members, tasks;
-    for (const auto& m : snapshot->members) members.push_back(member_json(m, context_.config));
-    for (const auto& t : snapshot->tasks)
-      tasks.push_back(json::object{{"id", t.id}, {"version", t.version}, {"kind", t.kind_text}, {"state", t.state_text},
-                                   {"done", t.done}, {"total", t.total}, {"attempts", t.attempts}, {"runner", t.runner},
-                                   {"checkpoint", t.checkpoint}, {"error", t.error}});
-    json::object out{{"site", context_.config.site_name}, {"phase", to_string(view.phase)}, {"message", view.reason}};
-    if (snapshot->state) {
-      const auto& s = *snapshot->state;
-      out["clusterVersion"] = s.cluster_version;
-      out["upgradeMode"] = to_string(s.mode);
-      out["minBuild"] = s.min_build;
-      out["maxBuild"] = s.max_build;
-      out["gates"] = s.gates;
-      out["expandDone"] = s.expand_done;
-      out["epoch"] = s.epoch;
-      if (s.run_id) out["run"] = *s.run_id;
-    }
-    out["members"] = std::move(members);
-    out["tasks"] = std::move(tasks);
-    co_return http::json_response(200, json::serialize(out));
+    co_return http::json_response(200, json::serialize(cluster_json(*snapshot, context_.config)));
   }
 
   Async<http::Response> nodes(http::Request request) {
@@ -148,18 +114,9 @@ class ClusterResource {
     auto admin = co_await context_.auth.require_administrator(request);
     if (!admin) co_return http::error_response(admin.error());
     const auto limit = std::clamp<std::int64_t>(parse_int(request.query_or("limit", "100")).value_or(100), 1, 1000);
-    auto rows = co_await context_.database.slow_read(
-        {"select seq, (extract(epoch from at) * 1000)::bigint, actor, kind, detail::text from cluster_event order by seq desc limit $1::bigint", {limit}},
-        request.deadline);
-    if (!rows) co_return http::error_response(rows.error());
-    json::array results;
-    for (std::size_t i = 0; i < rows->size(); ++i) {
-      boost::system::error_code broken;
-      auto detail = json::parse(rows->text(i, 4), broken);
-      results.push_back(json::object{{"seq", rows->number(i, 0)}, {"at", iso_time(rows->number(i, 1))}, {"actor", rows->text(i, 2)},
-                                     {"kind", rows->text(i, 3)}, {"detail", broken ? json::value(nullptr) : detail}});
-    }
-    co_return http::json_response(200, json::serialize(json::object{{"results", std::move(results)}}));
+    auto results = co_await events_json(context_.database, limit, request.deadline);
+    if (!results) co_return http::error_response(results.error());
+    co_return http::json_response(200, json::serialize(json::object{{"results", std::move(*results)}}));
   }
 
  private:
