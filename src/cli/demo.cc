@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "cli/by_hand.h"
 #include "cli/commands.h"
+#include "cli/demo_checks.h"
 #include "cli/load.h"
 #include "cli/release_signing.h"
 #include "cli/report.h"
@@ -34,6 +35,7 @@ struct DemoOptions {
   int seconds_before = 20, seconds_after = 20;
   std::optional<int> base_port;
   bool keep = false, hands_on = false, small = false;
+  std::string show;  ///< "checks": another demo
 };
 
 /// One demo: a site, people on it, an upgrade, and what became of every request. Each stage either
@@ -391,7 +393,29 @@ class Demo {
   int load_exit_code_ = 0;
 };
 
+/// Public keys as site.toml names them.
+Result<std::vector<std::string>> keys_of(const std::vector<std::string>& given) {
+  std::vector<std::string> texts;
+  if (given.empty()) return texts;
+  auto keys = trusted_keys_of(given, "");
+  if (!keys) return std::unexpected(keys.error());
+  for (const auto& key : *keys) texts.push_back(minisign::public_key_text(key));
+  return texts;
+}
+
+Result<bool> run_checks_demo(const DemoOptions& options) {
+  if (!fs::exists(options.catalogue + "/" + options.to + "/manifest.json"))
+    return fail(ErrorKind::not_found, fmt::format("the catalogue {} has no release {}: ./run demo makes it",
+                                                  options.catalogue, options.to));
+  auto keys = keys_of(options.trusted_keys);
+  if (!keys) return std::unexpected(keys.error());
+  return show_checks({options.to, fs::canonical(options.catalogue).string(), options.data, std::move(*keys)});
+}
+
 Result<bool> run_demo(DemoOptions options) {
+  if (options.show == "checks") return run_checks_demo(options);
+  if (options.from.empty() || options.content.empty())
+    return fail(ErrorKind::invalid_argument, "--from and --content are needed: ./run demo gives both");
   if (options.small) {
     options.seconds_before = std::min(options.seconds_before, 8);
     options.seconds_after = std::min(options.seconds_after, 5);
@@ -406,12 +430,9 @@ Result<bool> run_demo(DemoOptions options) {
   if (!fs::is_directory(options.content))
     return fail(ErrorKind::not_found, fmt::format("--content {}: there is no such folder", options.content));
   options.content = fs::canonical(options.content).string();
-  if (!options.trusted_keys.empty()) {
-    auto keys = trusted_keys_of(options.trusted_keys, "");
-    if (!keys) return std::unexpected(keys.error());
-    options.trusted_keys.clear();
-    for (const auto& key : *keys) options.trusted_keys.push_back(minisign::public_key_text(key));
-  }
+  auto keys = keys_of(options.trusted_keys);
+  if (!keys) return std::unexpected(keys.error());
+  options.trusted_keys = std::move(*keys);
   return Demo(std::move(options)).run();
 }
 
@@ -421,10 +442,10 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   auto options = std::make_shared<DemoOptions>();
   auto* command =
       app.add_subcommand("demo", "Upgrade a site on this machine under load, and account for every request");
-  command->add_option("--from", options->from, "Release to start with")->required();
+  command->add_option("--from", options->from, "Release to start with");
   command->add_option("--to", options->to, "Release to upgrade to")->required();
   command->add_option("--catalogue", options->catalogue, "Folder of release bundles")->capture_default_str();
-  command->add_option("--content", options->content, "Folder of HTML to import")->required();
+  command->add_option("--content", options->content, "Folder of HTML to import");
   command->add_option("--space", options->space, "Space for it")->capture_default_str();
   command->add_option("--space-name", options->space_name, "Its name")->capture_default_str();
   command->add_option("--nodes", options->nodes, "How many nodes")->check(CLI::Range(1, 25))->capture_default_str();
@@ -441,6 +462,8 @@ void add_demo_command(CLI::App& app, int& exit_code) {
   command->add_option("--seconds-after", options->seconds_after, "Load after it")->capture_default_str();
   command->add_flag("--keep", options->keep, "Keep the site until Ctrl-C");
   command->add_flag("--hands-on", options->hands_on, "Leave the upgrade to you");
+  command->add_option("--show", options->show, "Another demo: checks, a site with much wrong and what is found of it")
+      ->check(CLI::IsMember({"checks"}));
   command->add_flag("--small", options->small, "Shorter windows, for a quick look");
   command->callback([options, &exit_code] {
     init_crypto();
@@ -450,7 +473,8 @@ void add_demo_command(CLI::App& app, int& exit_code) {
       fmt::print(stderr, "\nThe demo stopped: {}\n", good.error().message());
       exit_code = 1;
     } else if (!*good) {
-      fmt::print(stderr, "\nThe demo ran to its end, but the promise was not kept: see the report.\n");
+      fmt::print(stderr, "\nThe demo ran to its end, but {}.\n",
+                 options->show.empty() ? "the promise was not kept: see the report" : "not all of it was found");
       exit_code = 1;
     }
   });
