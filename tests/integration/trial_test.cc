@@ -164,8 +164,10 @@ TEST_F(Trial, ServesPagesWithSearchVersionsLabelsAttachmentsImportAndSignIn) {
 
 TEST_F(Trial, RefusesEverythingOfAClusterAndSaysWhatToDo) {
   ASSERT_NO_FATAL_FAILURE(start());
-  for (const auto* path : {"/rest/zdu/cluster", "/rest/zdu/state", "/rest/zdu/nodes/x", "/rest/zdu/cluster/zdu/state",
-                           "/rest/afloat/1/cluster", "/rest/afloat/1/runs", "/rest/afloat/1/nodes"}) {
+  for (const auto* path :
+       {"/rest/zdu/cluster", "/rest/zdu/state", "/rest/zdu/nodes/x", "/rest/zdu/cluster/zdu/state",
+        "/rest/afloat/1/cluster", "/rest/afloat/1/runs", "/rest/afloat/1/nodes", "/rest/afloat/1/checks",
+        "/rest/afloat/1/support", "/rest/troubleshooting/1.0/pre-upgrade/info", "/rest/supportHealthCheck/1.0/check"}) {
     const auto answer = admin().get(path);
     EXPECT_EQ(answer.status, 403) << path;
     expect_words(*answer.body, {"clustered installation", "a trial", "afloat demo"});
@@ -176,6 +178,8 @@ TEST_F(Trial, RefusesEverythingOfAClusterAndSaysWhatToDo) {
                                                                    {"upgrade", "run", "--to", "9.0.0"},
                                                                    {"upgrade", "status"},
                                                                    {"upgrade", "start"},
+                                                                   {"check"},
+                                                                   {"support", "zip"},
                                                                    {"status"}}) {
     const auto said = afloat(command);
     EXPECT_NE(said.exit_code, 0) << join(command, " ");

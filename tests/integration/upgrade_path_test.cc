@@ -125,6 +125,37 @@ TEST_F(UpgradePath, ReleasesAreFetchedOverHttpsWithTheSitesOwnAuthority) {
          2, {"https://"});
 }
 
+TEST_F(UpgradePath, AByteThatWasChangedInABundleIsFoundBeforeARun) {
+  const Database database;
+  LoneNode node(database.connection());
+  ASSERT_TRUE(local::make_folders(folder_.path() + "/catalogue"));
+  node.write_config("catalogue = \"" + folder_.path() + "/catalogue\"\ntrusted_keys = [\"" +
+                    std::string(trim(sh("tail -n 1 keys/afloat.pub").output)) + "\"]\n");
+  node.start();
+  ASSERT_TRUE(node.wait_ready()) << node.log();
+  const auto v = version::this_version();
+  const auto next = fmt::format("{}.{}.0", v.major, v.minor + 1);
+  const auto bundle = [&] {
+    const auto answer = node.admin().get_json("/rest/afloat/1/checks?group=upgrade&to=" + next);
+    std::string text;
+    for (const auto& check : *array_at(answer, "checks"))
+      if (string_or(check.as_object(), "id") == "bundle")
+        text = string_or(check.as_object(), "result") + ": " + string_or(check.as_object(), "found");
+    return text;
+  };
+  EXPECT_TRUE(bundle().starts_with("unknown: ")) << bundle();
+  pack(next);
+  EXPECT_TRUE(bundle().starts_with("pass: signed by key ")) << bundle();
+  const auto flip = "f=catalogue/" + next + "/afloat-" + next + ".tar.zst; b=$(od -An -tu1 -j5000 -N1 $f); " +
+                    "printf \"\\\\$(printf %o $((b ^ 1)))\" | dd of=$f bs=1 seek=5000 conv=notrunc status=none";
+  expect(flip, 0, {});
+  EXPECT_TRUE(bundle().starts_with("fail: the bundle's archive afloat-" + next + ".tar.zst is damaged")) << bundle();
+  expect(flip, 0, {});
+  EXPECT_TRUE(bundle().starts_with("pass: ")) << bundle();
+  expect("rm catalogue/" + next + "/*.minisig", 0, {});
+  EXPECT_TRUE(bundle().starts_with("fail: ")) << bundle();
+}
+
 TEST_F(UpgradePath, TheSiteTellsEachColumnOfTheTableAndAsksForItsNotes) {
   const Database database;
   LoneNode node(database.connection());

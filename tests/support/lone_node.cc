@@ -13,10 +13,10 @@ LoneNode::LoneNode(std::string database) : ports_(local::PortBlock::take().value
   write_config();
 }
 
-void LoneNode::write_config(const std::string& more) {
+void LoneNode::write_config(const std::string& more, const std::string& of_node) {
   const auto text = fmt::format(
-      "database = \"{}\"\nshared_home = \"{}\"\n{}\n[[node]]\nname = \"lone\"\nport = {}\ndata = \"{}/data\"\n", database_,
-      shared_home.empty() ? home() : shared_home, more, port(), folder());
+      "database = \"{}\"\nshared_home = \"{}\"\n{}\n[[node]]\nname = \"{}\"\nport = {}\ndata = \"{}/data\"\n{}", database_,
+      shared_home.empty() ? home() : shared_home, more, name, port(), folder(), of_node);
   auto written = local::write_file(config(), text, 0600);
   if (!written) ADD_FAILURE() << written.error().message();
 }
@@ -24,7 +24,7 @@ void LoneNode::write_config(const std::string& more) {
 void LoneNode::start(std::vector<std::string> before) {
   local::ProcessOptions run;
   run.argv = std::move(before);
-  for (const auto& word : {bundles().program, std::string("serve"), std::string("--config"), config(), std::string("--node"), std::string("lone")})
+  for (const auto& word : {bundles().program, std::string("serve"), std::string("--config"), config(), std::string("--node"), name})
     run.argv.push_back(word);
   run.env = {{"AFLOAT_ADMIN_PASSWORD", password}};
   run.log = folder() + "/log";

@@ -19,8 +19,8 @@ class LoneNode {
   std::string config() const { return folder_.path() + "/site.toml"; }
   std::string url() const { return "http://127.0.0.1:" + std::to_string(port()); }
   int port() const { return ports_.first(); }
-  /// site.toml; `more` goes before [[node]].
-  void write_config(const std::string& more = {});
+  /// site.toml; `more` goes before [[node]], `of_node` into it.
+  void write_config(const std::string& more = {}, const std::string& of_node = {});
 
   /// Starts `afloat serve`, behind `before` ("prlimit --nofile=64" and the like).
   void start(std::vector<std::string> before = {});
@@ -34,7 +34,8 @@ class LoneNode {
   local::CommandOutput afloat(std::vector<std::string> args);
 
   static constexpr const char* password = "lone-node-password";
-  std::string shared_home;  ///< "" = home()
+  std::string shared_home;    ///< "" = home()
+  std::string name = "lone";  ///< another for a second node of one site; then write_config() again
 
  private:
   local::TempDir folder_;
