@@ -145,8 +145,13 @@ void Shard::note_fault(const std::string& target, const http::Response& response
 Async<http::Response> Shard::handle(http::Request request) {
   using cluster::NodeState;
   const auto arrived = request.arrived;
-  const NodeState state = parts_.control.state();
   const bool open = request.path == "/status" || request.path == "/metrics" || request.path.starts_with("/health/");
+  // A balancer that was reloaded takes every node for one that serves. What it sends to one that is about to is kept
+  // for a moment, not refused.
+  const auto patience = std::min<SteadyTime>(request.deadline, parts_.clock.steady_now() + std::chrono::seconds(3));
+  while (!open && parts_.control.state() == NodeState::STARTING && parts_.clock.steady_now() < patience)
+    (void)co_await timer_.sleep_until(parts_.clock.steady_now() + std::chrono::milliseconds(5));
+  const NodeState state = parts_.control.state();
   http::Response response;
   // A node whose lease may have run out answers nothing: it could show what others have long changed.
   const bool may_answer =
