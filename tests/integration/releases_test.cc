@@ -35,6 +35,10 @@ while IFS= read -r -d '' block; do
   [[ -f $archive ]] || { echo "$version: $archive is missing"; continue; }
   work=$(mktemp -d)
   mkdir "$work/src" && tar --zstd -xf "$archive" -C "$work/src"
+  # Those of the releases before it are left out: they lie beside it.
+  while read -r earlier; do
+    mkdir -p "$work/src/releases/src" && cp "releases/src/$earlier.tar.zst" "$work/src/releases/src/"
+  done < <(sed -n 's/^version *= *"\(.*\)".*/\1/p' "$work/src/releases/versions.toml" 2>/dev/null)
   git init -q --bare "$work/git"
   git --git-dir="$work/git" --work-tree="$work/src" -c core.autocrlf=false -c core.fileMode=true add -A -f .
   found=$(git --git-dir="$work/git" write-tree)
@@ -48,6 +52,18 @@ echo "$count releases"
   EXPECT_TRUE(checked->output.ends_with(" releases\n")) << checked->output;
   EXPECT_EQ(std::ranges::count(checked->output, '\n'), 1) << checked->output;
   EXPECT_FALSE(checked->output.starts_with("0 ")) << "no release is named";
+}
+
+TEST(Releases, AnArchiveOfALaterReleaseLeavesOutTheEarlierOnes) {
+  auto listed = run_here(
+      R"sh(for archive in releases/src/*.tar.zst; do
+  version=$(basename "$archive" .tar.zst)
+  [[ $(printf '%s\n1.2.0\n' "$version" | sort -V | head -1) == 1.2.0 ]] || continue  # before that they were put in
+  tar --zstd -tf "$archive" | grep -F "releases/src/" | grep -F .tar.zst && echo "in $version"
+done
+true)sh");
+  ASSERT_TRUE(listed);
+  EXPECT_EQ(listed->output, "") << "each would hold all of those before it, and double";
 }
 
 TEST(Releases, ThisTreesVersionIsAboveEachOfThem) {
