@@ -11,6 +11,7 @@ namespace afloat::cli {
 void add_serve_command(CLI::App& app, int& exit_code);
 void add_status_commands(CLI::App& app, int& exit_code);    // status, nodes
 void add_check_command(CLI::App& app, int& exit_code);
+void add_events_command(CLI::App& app, int& exit_code);
 void add_support_command(CLI::App& app, int& exit_code);    // support zip
 void add_upgrade_commands(CLI::App& app, int& exit_code);   // upgrade plan|run|status|report|cancel|resume and those below
 void add_conductor_command(CLI::App& app, int& exit_code);

@@ -16,6 +16,7 @@ class HelpTest : public ::testing::Test {
     add_serve_command(app_, exit_code_);
     add_status_commands(app_, exit_code_);
     add_check_command(app_, exit_code_);
+    add_events_command(app_, exit_code_);
     add_support_command(app_, exit_code_);
     add_upgrade_commands(app_, exit_code_);
     add_conductor_command(app_, exit_code_);

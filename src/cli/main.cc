@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   cli::add_serve_command(app, exit_code);
   cli::add_status_commands(app, exit_code);
   cli::add_check_command(app, exit_code);
+  cli::add_events_command(app, exit_code);
   cli::add_support_command(app, exit_code);
   cli::add_upgrade_commands(app, exit_code);
   cli::add_conductor_command(app, exit_code);

@@ -90,6 +90,7 @@ TEST(Verbs, WhatIsWrongWithACommandIsSaidWithItsExitCode) {
     expect_said(say(site, words), 1, {"not a system administrator", "(HTTP 403)"});
   }
   expect_said(say(site, {"upgrade", "cancel"}), 1, {"no upgrade run yet"});
+  expect_said(say(site, {"events", "--limit", "5"}), 0, {"admitted", "node node1", "state ACTIVE"});
   const auto refused = site.admin("node1").post("/rest/zdu/cancel");
   EXPECT_EQ(refused.status, 409);
   EXPECT_NE(message_of(refused).find("cancel is refused: the site is STABLE"), std::string::npos) << message_of(refused);
