@@ -77,6 +77,14 @@ Task<std::int64_t> signal_run(RunStore& runs, RunDesk::Signal signal, std::int64
   co_return id;
 }
 
+Task<std::int64_t> known_run(RunStore& runs, std::int64_t id, Deadline deadline) {
+  if (id > 0) co_return id;
+  auto latest = co_await runs.list(1, deadline);
+  if (!latest) co_return std::unexpected(latest.error());
+  if (latest->empty()) co_return fail(ErrorKind::not_found, "This site has had no upgrade run yet.");
+  co_return latest->front().id;
+}
+
 }  // namespace
 
 Result<boost::json::object> RunDesk::create(std::string to, std::string reason, rollout::Options options) {
@@ -87,6 +95,10 @@ Result<boost::json::object> RunDesk::create(std::string to, std::string reason, 
              .build = version::this_build()};
   return with_runs(config_,
                    [run = std::move(run)](RunStore& runs, Deadline deadline) { return runs.create(run, deadline); });
+}
+
+Result<boost::json::object> RunDesk::show(std::int64_t id) {
+  return with_runs(config_, [id](RunStore& runs, Deadline deadline) { return known_run(runs, id, deadline); });
 }
 
 Result<boost::json::object> RunDesk::send(Signal signal, std::int64_t id, std::string node) {

@@ -19,7 +19,8 @@ constexpr auto pause_between_tries = 200ms;
 void SiteAccess::add_options(CLI::App& command) {
   // As a default and not through the parser's own way for variables, which lets them win over what was typed.
   if (const char* set = std::getenv("AFLOAT_SITE"); set && *set) site = set;
-  command.add_option("--site", site, "Address of the site, or of one node; without it: AFLOAT_SITE")->capture_default_str();
+  command.add_option("--site", site, "Address of the site, or of one node; without it: AFLOAT_SITE")
+      ->capture_default_str();
   add_ca_option(command, ca_file);
   add_credential_options(command, credentials);
 }
@@ -69,6 +70,10 @@ Result<http::Response> SiteRest::send(const std::string& method, const std::stri
 
 Error refusal_of(const http::Response& response) {
   std::string message = fmt::format("The site answered {}.", response.status);
+  if (response.status == 503)
+    message =
+        "The balancer answers and has no node to send this to: the site is closed, or its nodes or its database are "
+        "away. Look at the logs of agents and nodes; `afloat upgrade ... --config site.toml` asks the database itself.";
   if (auto document = parse_json_object(*response.body, "the answer"))
     if (auto text = string_or(*document, "message"); !text.empty()) message = text;
   const auto kind = response.status == 401   ? ErrorKind::unauthenticated
@@ -83,12 +88,16 @@ Result<std::string> SiteRest::call(const std::string& method, const std::string&
                                    const CallOptions& options) {
   auto response = send(method, path, std::move(body), options);
   if (!response && response.error().kind() == ErrorKind::unavailable)
-    return fail(ErrorKind::unavailable, response.error().message() + " Is the site up? Name another address with --site or AFLOAT_SITE.");
+    return fail(ErrorKind::unavailable,
+                response.error().message() + " Is the site up? Name another address with --site or AFLOAT_SITE.");
   if (!response) return std::unexpected(response.error());
   if (response->status >= 200 && response->status < 300) return *response->body;
   auto refusal = refusal_of(*response);
   if (refusal.kind() == ErrorKind::unauthenticated)
-    return fail(refusal.kind(), refusal.message() + " Name a system administrator with --user and --password-file, or AFLOAT_USER and AFLOAT_PASSWORD.");
+    return fail(
+        refusal.kind(),
+        refusal.message() +
+            " Name a system administrator with --user and --password-file, or AFLOAT_USER and AFLOAT_PASSWORD.");
   return std::unexpected(std::move(refusal));
 }
 

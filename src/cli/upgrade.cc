@@ -36,7 +36,10 @@ struct UpgradeOptions {
 };
 
 constexpr auto config_help =
-    "The site's file, for what its nodes are too old to be asked: then it goes straight to the database";
+    "The site's file: what its nodes are too old to be asked, and all while none answers, goes straight to the "
+    "database";
+/// While a site is closed, or its database away, nobody answers.
+constexpr auto silence_borne = 30min;
 
 /// The site's upgrade runs.
 class Site {
@@ -44,7 +47,7 @@ class Site {
   static Result<Site> open(const UpgradeOptions& options) {
     auto rest = SiteRest::open(options.access);
     if (!rest) return std::unexpected(rest.error());
-    return Site(*std::move(rest));
+    return Site(*std::move(rest), options.config);
   }
 
   Result<json::object> call(const std::string& method, const std::string& path, const std::string& body = {}) {
@@ -56,6 +59,11 @@ class Site {
   Result<std::int64_t> run_id(std::int64_t named) {
     if (named > 0) return named;
     auto runs = call("GET", "?limit=1");
+    if (!runs && by_desk(runs.error())) {
+      auto latest = RunDesk(config_).show(0);
+      if (!latest) return std::unexpected(latest.error());
+      return int_or(*latest, "id");
+    }
     if (!runs) return std::unexpected(runs.error());
     const auto* array = array_at(*runs, "runs");
     if (!array || array->empty())
@@ -67,11 +75,17 @@ class Site {
     return rest_.object("GET", "/rest/afloat/1/cluster", {}, {.timeout = 10s, .patience = 15s});
   }
   Result<json::object> end_upgrade_mode() { return rest_.object("POST", "/rest/zdu/cancel", {}, {.timeout = 30s}); }
-  Result<json::object> run(std::int64_t id) { return call("GET", fmt::format("/{}", id)); }
+  Result<json::object> run(std::int64_t id) {
+    auto run = call("GET", fmt::format("/{}", id));
+    return !run && by_desk(run.error()) ? RunDesk(config_).show(id) : run;
+  }
+  /// No node answers, and the site's file is there: the database can be asked.
+  bool by_desk(const Error& error) const { return error.kind() == ErrorKind::unavailable && !config_.empty(); }
 
  private:
-  explicit Site(SiteRest rest) : rest_(std::move(rest)) {}
+  Site(SiteRest rest, std::string config) : rest_(std::move(rest)), config_(std::move(config)) {}
   SiteRest rest_;
+  std::string config_;
 };
 
 std::int64_t now_ms() {
@@ -84,18 +98,47 @@ int code_of(const json::object& run) {
   return outcome == "done" || outcome == "cancelled" ? 0 : outcome == "preflight_failed" ? 4 : 1;
 }
 
+/// It waits for a person before it finalizes; by its step, which nodes of any release tell.
+bool is_held(const json::object& run) {
+  const auto* steps = array_at(run, "steps");
+  return string_or(run, "state") == "paused" && steps && !steps->empty() &&
+         string_or(steps->back().as_object(), "name") == "hold_before_finalize";
+}
+
 /// Ended, or waiting for a person: the exit code then.
 std::optional<int> over(const json::object& run) {
   if (string_or(run, "state") == "paused") return 1;
   return int_or(run, "ended_at_ms") > 0 ? std::optional(code_of(run)) : std::nullopt;
 }
 
+/// Asks for the run again and again, while the site is closed or its database away; says so once.
+class PatientEye {
+ public:
+  explicit PatientEye(Site& site) : site_(site) {}
+  Result<json::object> run(std::int64_t id) {
+    const auto end = std::chrono::steady_clock::now() + silence_borne;
+    for (;;) {
+      auto run = site_.run(id);
+      if (run) told_ = false;
+      if (run || run.error().kind() != ErrorKind::unavailable || std::chrono::steady_clock::now() > end) return run;
+      if (!std::exchange(told_, true))
+        fmt::print(stderr, "{} Waiting; the run goes on by itself.\n", run.error().message());
+      std::this_thread::sleep_for(1s);
+    }
+  }
+
+ private:
+  Site& site_;
+  bool told_ = false;
+};
+
 /// Prints a line as each step begins and ends, until the run has ended or waits for a person.
 Result<int> follow(Site& site, std::int64_t id) {
   std::map<std::int64_t, std::string> printed;
   std::string last_message;
+  PatientEye eye(site);
   for (;;) {
-    auto run = site.run(id);
+    auto run = eye.run(id);
     if (!run) return std::unexpected(run.error());
     if (const auto* steps = array_at(*run, "steps")) {
       for (const auto& value : *steps) {
@@ -123,8 +166,9 @@ Result<int> follow(Site& site, std::int64_t id) {
 Result<int> watch(Site& site, std::int64_t id) {
   if (isatty(STDOUT_FILENO) != 1) return follow(site, id);
   std::ptrdiff_t lines = 0;
+  PatientEye eye(site);
   for (;;) {
-    auto run = site.run(id);
+    auto run = eye.run(id);
     if (!run) return std::unexpected(run.error());
     const auto text = watch_text(*run);
     if (lines > 0) fmt::print("\033[{}A\033[J", lines);
@@ -239,8 +283,19 @@ Result<int> report(Site& site, const UpgradeOptions& options) {
 Result<int> signal(Site& site, const UpgradeOptions& options, const std::string& what, RunDesk::Signal kind) {
   auto id = site.run_id(options.id);
   if (!id) return std::unexpected(id.error());
+  if (kind == RunDesk::Signal::resume) {
+    auto run = site.run(*id);
+    if (!run) return std::unexpected(run.error());
+    if (is_held(*run))
+      return fail(ErrorKind::failed_precondition,
+                  fmt::format("Run {} waits before the point of no return. `afloat upgrade finalize` ends it, and then "
+                              "there is no way back; `afloat upgrade cancel` leads every node back.",
+                              *id));
+  }
   auto done = site.call("POST", fmt::format("/{}/{}", *id, what), "{}");
-  if (!done && too_new_for_nodes(done.error()) && what == "pause") {
+  if (!done && site.by_desk(done.error())) {
+    done = RunDesk(options.config).send(kind, *id);
+  } else if (!done && too_new_for_nodes(done.error()) && what == "pause") {
     if (options.config.empty()) return std::unexpected(ask_with_config(done.error()));
     done = RunDesk(options.config).send(kind, *id);
   }
@@ -255,6 +310,7 @@ Result<int> signal(Site& site, const UpgradeOptions& options, const std::string&
 /// Of a run; of an upgrade by hand where no run is in charge.
 Result<int> cancel(Site& site, const UpgradeOptions& options) {
   auto cluster = site.cluster();
+  if (!cluster && site.by_desk(cluster.error())) return signal(site, options, "cancel", RunDesk::Signal::cancel);
   if (!cluster) return std::unexpected(cluster.error());
   const bool by_hand = options.id == 0 && int_or(*cluster, "run") == 0 && string_or(*cluster, "phase") != "STABLE";
   if (!by_hand) return signal(site, options, "cancel", RunDesk::Signal::cancel);
@@ -274,6 +330,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
     auto options = std::make_shared<UpgradeOptions>();
     auto* command = upgrade->add_subcommand(name, about);
     options->access.add_options(*command);
+    command->add_option("--config", options->config, config_help)->envname("AFLOAT_CONFIG");
     command->callback([options, verb, &exit_code] {
       auto site = Site::open(*options);
       auto code = site ? verb(*site, *options) : Result<int>(std::unexpected(site.error()));
@@ -294,26 +351,30 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   runner->add_flag("--acknowledge-notes", run_options->acknowledge_notes,
                    "You have read the release notes (`upgrade notes`); recorded with your name");
   runner->add_flag("--no-hold", run_options->no_hold,
-                   "Finalize at once; otherwise the run waits for `upgrade finalize`, and can still be cancelled");
+                   "Finalize at once; otherwise the run waits for `upgrade finalize`, and can still be cancelled (one "
+                   "with --offline does not wait, for the site is closed)");
   runner->add_flag("--finalize-intermediate", run_options->finalize_intermediate,
                    "Of more than one hop: finalize all but the last without waiting");
   runner->add_flag("--no-chain", run_options->no_chain, "Refuse a target that takes more than one hop");
-  runner->add_flag("--offline", run_options->offline,
-                   "With downtime: all nodes down together behind the balancer's maintenance page, for what can't roll");
+  runner->add_flag(
+      "--offline", run_options->offline,
+      "With downtime: all nodes down together behind the balancer's maintenance page, for what can't roll");
   runner->add_option("--at", run_options->at, "Begin then: 03:00, \"2026-11-26 03:00\", +2h");
   runner->add_option("--not-after", run_options->not_after, "Begin no further node after that time: 05:00, +3h");
-  runner->add_option("--soak", run_options->soak_s, "Seconds for which each new node is compared with the others; 0: not")
+  runner
+      ->add_option("--soak", run_options->soak_s, "Seconds for which each new node is compared with the others; 0: not")
       ->check(CLI::Range(0.0, 86'400.0));
   runner->add_option("--on-failure", run_options->on_failure, "pause (default) or cancel: lead every node back")
       ->check(CLI::IsMember({"pause", "cancel"}));
-  runner->add_option("--surge", run_options->surge,
-                     "A node more for as long as it lasts (the conductor's --surge-node): never, when-needed (default: "
-                     "where the others could not carry the load), always")
+  runner
+      ->add_option("--surge", run_options->surge,
+                   "A node more for as long as it lasts (the conductor's --surge-node): never, when-needed (default: "
+                   "where the others could not carry the load), always")
       ->check(CLI::IsMember({"never", "when-needed", "always"}));
-  runner->add_option("--failure-budget", run_options->failure_budget,
-                     "So many failures of the whole run are tried again without asking")
+  runner
+      ->add_option("--failure-budget", run_options->failure_budget,
+                   "So many failures of the whole run are tried again without asking")
       ->check(CLI::Range(0, 100));
-  runner->add_option("--config", run_options->config, config_help)->envname("AFLOAT_CONFIG");
   runner->add_option("--max-load", run_options->max_load, "Highest load of the other nodes, 0 to 1; 0: no limit")
       ->check(CLI::Range(0.0, 1.0));
 
@@ -327,23 +388,21 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   reporter->add_flag("--json", report_options->as_json, "As REST gives it");
 
   auto [canceller, cancel_options] =
-      add("cancel", "Lead every upgraded node back and turn upgrade mode off; possible until finalize",
-          cancel);
+      add("cancel", "Lead every upgraded node back and turn upgrade mode off; possible until finalize", cancel);
   canceller->add_option("--id", cancel_options->id, "Number of the run");
   canceller->add_flag("--wait", cancel_options->wait, "Print each step, return when the run has ended");
 
-  auto [resumer, resume_options] = add("resume", "Let a paused run go on", [](Site& site, const UpgradeOptions& options) {
-    return signal(site, options, "resume", RunDesk::Signal::resume);
-  });
+  auto [resumer, resume_options] =
+      add("resume", "Let a paused run go on", [](Site& site, const UpgradeOptions& options) {
+        return signal(site, options, "resume", RunDesk::Signal::resume);
+      });
   resumer->add_option("--id", resume_options->id, "Number of the run");
   resumer->add_flag("--wait", resume_options->wait, "Print each step, return when the run has ended");
 
-  auto [pauser, pause_options] =
-      add("pause", "Let a run wait between two steps", [](Site& site, const UpgradeOptions& options) {
-        return signal(site, options, "pause", RunDesk::Signal::pause);
-      });
+  auto [pauser, pause_options] = add(
+      "pause", "Let a run wait between two steps",
+      [](Site& site, const UpgradeOptions& options) { return signal(site, options, "pause", RunDesk::Signal::pause); });
   pauser->add_option("--id", pause_options->id, "Number of the run");
-  pauser->add_option("--config", pause_options->config, config_help)->envname("AFLOAT_CONFIG");
 
   add_path_commands(*upgrade, exit_code);
   add_notes_command(*upgrade, exit_code);

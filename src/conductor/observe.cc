@@ -30,6 +30,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   seen.act = act_;
   seen.hosts = hosts_.hosts();
   if (settings_.surge) seen.surge = rollout::SurgeNode{settings_.surge->name, settings_.surge->host};
+  seen.surge_missing = !settings_.surge && run_ && run_->options.surge == rollout::Surge::always;
   if (needs.cluster || needs.all_balancers || !needs.process.empty()) {
     auto snapshot = co_await cluster_.observe(within(3s));
     if (!snapshot) co_return std::unexpected(snapshot.error());

@@ -4,8 +4,7 @@ namespace afloat::conductor {
 using namespace std::chrono_literals;
 
 namespace {
-/// A site that has not begun its upgrade to 1.2.0 has no place for it: then not so often, each try is an error in
-/// PostgreSQL's log.
+/// A site that has not begun its upgrade to 1.2.0 has no place for it: then not so often.
 constexpr std::int64_t after_refusal_ms = 30'000;
 }  // namespace
 

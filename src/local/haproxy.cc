@@ -28,8 +28,8 @@ constexpr std::string_view maintenance_page =
     "content=\"width=device-width\"><meta http-equiv=\"refresh\" content=\"10\"><title>Back in a moment</title>"
     "<body style=\"font:1.1rem/1.6 system-ui,sans-serif;max-width:36rem;margin:18vh auto;padding:0 "
     "1.5rem;color:#172b4d\">"
-    "<h1 style=\"font-size:1.6rem\">Back in a moment</h1><p>The wiki is being maintained and takes no requests just "
-    "now. Nothing that was saved is lost. This page tries again by itself.</p></body></html>\n";
+    "<h1 style=\"font-size:1.6rem\">Back in a moment</h1><p>The wiki takes no requests just now. What was saved "
+    "is not lost. This page tries again by itself.</p></body></html>\n";
 
 }  // namespace
 

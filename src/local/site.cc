@@ -56,6 +56,10 @@ Result<std::unique_ptr<Site>> Site::create(SiteOptions options) {
     site->dir_ = fs::absolute(options.dir).lexically_normal().string();
     if (site->dir_.ends_with('/')) site->dir_.pop_back();
   }
+  // Before anything is written: the file of a site that runs would lead its nodes astray.
+  auto lock = FolderLock::take(site->dir_);
+  if (!lock) return std::unexpected(lock.error());
+  site->lock_ = std::move(*lock);
   site->session_ = random_hex(4);
   if (options.base_port) {
     site->ports_ = PortBlock::at(*options.base_port);

@@ -123,6 +123,7 @@ class Site {
   SiteOptions options_;
   std::unique_ptr<TempDir> temp_;
   std::optional<PortBlock> ports_;
+  FolderLock lock_;  ///< nobody else has a site in dir_
   std::string dir_, database_;
   int balancer_port_ = 0;
   std::vector<SiteNode> nodes_;

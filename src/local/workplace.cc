@@ -55,6 +55,27 @@ PortBlock::~PortBlock() {
   if (lock_ >= 0) close(lock_);
 }
 
+Result<FolderLock> FolderLock::take(const std::string& folder) {
+  if (auto made = make_folders(folder); !made) return std::unexpected(made.error());
+  const auto path = folder + "/site.lock";
+  const int file = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (file < 0) return fail(ErrorKind::internal, fmt::format("cannot write {}: {}", path, strerror(errno)));
+  if (flock(file, LOCK_EX | LOCK_NB) == 0) return FolderLock(file);
+  close(file);
+  return fail(
+      ErrorKind::failed_precondition,
+      fmt::format("A site already runs in {}: stop that one first, or choose another folder. Nothing was changed.",
+                  folder));
+}
+FolderLock::FolderLock(FolderLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+FolderLock& FolderLock::operator=(FolderLock&& other) noexcept {
+  std::swap(file_, other.file_);
+  return *this;
+}
+FolderLock::~FolderLock() {
+  if (file_ >= 0) close(file_);
+}
+
 Result<void> make_folders(const std::string& path) {
   std::error_code error;
   fs::create_directories(path, error);

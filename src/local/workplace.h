@@ -42,6 +42,21 @@ class PortBlock {
   int lock_ = -1;
 };
 
+/// Held by one process for as long as the object lives: the folder's file site.lock.
+class FolderLock {
+ public:
+  FolderLock() = default;
+  /// Makes the folder where it is missing. Errors: failed_precondition when somebody holds it.
+  static Result<FolderLock> take(const std::string& folder);
+  FolderLock(FolderLock&& other) noexcept;
+  FolderLock& operator=(FolderLock&& other) noexcept;
+  ~FolderLock();
+
+ private:
+  explicit FolderLock(int file) : file_(file) {}
+  int file_ = -1;
+};
+
 /// Makes the folder and its parents.
 Result<void> make_folders(const std::string& path);
 /// Writes a whole file (temporary name, rename).

@@ -372,6 +372,14 @@ std::string evidence_of(const Observation& seen, const std::string& node) {
   return boost::json::serialize(evidence);
 }
 
+/// Its comparison with the others was broken off, and nothing of the node has been done since: it is made up for.
+bool owes_soak(const Run& run, const std::string& node) {
+  if (run.back || run.options.soak_ms <= 0) return false;
+  for (auto step = run.steps.rbegin(); step != run.steps.rend() && step->hop == run.hop(); ++step)
+    if (step->node == node) return step->kind == StepKind::soak && step->state == StepState::interrupted && !step->back;
+  return false;
+}
+
 Choice choose(const Run& run, const Observation& seen) {
   struct Candidate {
     int rank;  ///< dead ones first: they serve nobody; then those that are half-way; then by how busy they are
@@ -390,7 +398,11 @@ Choice choose(const Run& run, const Observation& seen) {
   for (const auto& member : seen.cluster->members) {
     const auto* view = find_node(seen, member.name);
     if (member.name == surge) continue;  // it has steps of its own
-    if (settled(seen, member, goal.version, goal.build)) continue;
+    if (settled(seen, member, goal.version, goal.build)) {
+      if (owes_soak(run, member.name))
+        candidates.push_back({1, member.tasks_running, member.active_users, member.name, StepKind::soak});
+      continue;
+    }
     if (!view || !view->process) {
       choice.waiting = seen.faults.empty() ? fmt::format("the agent of {} says nothing of {}", member.host, member.name)
                                            : join(seen.faults, "; ");

@@ -240,6 +240,7 @@ struct Observation {
   std::int64_t database_reached_ms = 0;
   ActState act;
   std::optional<SurgeNode> surge;    ///< that the conductor may add
+  bool surge_missing = false;        ///< one is wished for in any case, and the conductor has none
   std::optional<CanaryView> canary;  ///< of the node that is tried, or soaks
 
   // Only for preflight.

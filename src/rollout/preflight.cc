@@ -216,7 +216,8 @@ Check agents_answer(const Observation& seen) {
               .why = "Nodes are stopped, switched and started by the agent of their host.",
               .action = "Start the agent: `afloat agent` on that host.",
               .may_settle = true};
-  if (seen.hosts.empty()) return settle(std::move(check), CheckResult::unknown, "not asked; the run asks them");
+  if (seen.hosts.empty())
+    return settle(std::move(check), CheckResult::unknown, "nobody has told: no conductor leads, or it gets no answer");
   std::vector<std::string> bad;
   for (const auto& host : seen.hosts)
     if (!seen.host_releases.contains(host)) bad.push_back("no answer from " + host);
@@ -229,6 +230,22 @@ Check agents_answer(const Observation& seen) {
   }
   return bad.empty() ? pass(std::move(check), fmt::format("{} host(s)", seen.hosts.size()))
                      : settle(std::move(check), CheckResult::fail, join(bad, ", "));
+}
+
+Check surge_node(const Observation& seen) {
+  Check check{.id = "surge_node",
+              .title = "The surge node can be added",
+              .why = "It is to carry a share of the load while the others are taken out one by one.",
+              .action = "Start the conductor with --surge-node NAME, or the run without --surge always."};
+  if (!seen.surge) return settle(std::move(check), CheckResult::fail, "this conductor has none");
+  const auto& [name, host] = *seen.surge;
+  const auto* view = find_node(seen, name);
+  if (view && view->process) return pass(std::move(check), name);
+  check.action =
+      fmt::format("Start the agent of {} again: it reads site.toml when it starts, and its nodes go on.", host);
+  if (!seen.host_releases.contains(host))
+    return settle(std::move(check), CheckResult::unknown, fmt::format("the agent of {} does not answer", host));
+  return settle(std::move(check), CheckResult::fail, fmt::format("the agent of {} does not know {}", host, name));
 }
 
 Check balancer(const Observation& seen) {
@@ -250,7 +267,8 @@ Check balancer(const Observation& seen) {
       bad.push_back(fmt::format("{} is {}, weight {} of {}", member.name, view->balancer->status,
                                 view->balancer->weight, view->balancer->full_weight));
   }
-  if (!asked && seen.hosts.empty()) return settle(std::move(check), CheckResult::unknown, "not asked; the run asks it");
+  if (!asked && seen.hosts.empty())
+    return settle(std::move(check), CheckResult::unknown, "nobody has told: no conductor leads, or it gets no answer");
   return bad.empty() ? pass(std::move(check), "UP") : settle(std::move(check), CheckResult::fail, join(bad, ", "));
 }
 
@@ -299,6 +317,7 @@ std::vector<Check> preflight(const std::string& from, const std::string& to, con
   checks.push_back(members_active(seen));
   checks.push_back(no_open_tasks(seen));
   checks.push_back(agents_answer(seen));
+  if (seen.surge || seen.surge_missing) checks.push_back(surge_node(seen));
   checks.push_back(balancer(seen));
   std::ranges::move(upgrade_checks(to, seen), std::back_inserter(checks));
   return checks;

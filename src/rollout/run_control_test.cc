@@ -463,6 +463,63 @@ TEST(RunControl, FinalizeIsExpectedToTakeAsLongAsItsTasksShow) {
   EXPECT_EQ(early - progress(world.run, world.observe(all), {}).left_ms, 30'000);
 }
 
+TEST(RunControl, AtTheHoldFinalizeIsNamedAndNotWhatWouldGoOnByHabit) {
+  World world;
+  world.run.options.hold_before_finalize = true;
+  world.go();
+  ASSERT_EQ(world.run.open_step()->kind, StepKind::hold_before_finalize);
+  EXPECT_NE(world.run.message.find("`afloat upgrade finalize`"), std::string::npos) << world.run.message;
+  EXPECT_EQ(world.run.message.find("resume"), std::string::npos) << world.run.message;
+  EXPECT_EQ(world.run.message.find("mended"), std::string::npos) << world.run.message;
+}
+
+TEST(RunControl, AComparisonThatWasBrokenOffIsMadeUpFor) {
+  World world;
+  world.run.options.soak_ms = 3'000;
+  bool looks = true;
+  world.before_each = [&](World& w) {
+    const auto* step = w.run.open_step();
+    const bool second = step && step->kind == StepKind::soak && step->node == "node2" && looks;
+    w.canary = second ? CanaryView{Verdict::waiting, "looking"} : CanaryView{Verdict::good, "fine"};
+  };
+  const auto compares_second = [&] {
+    const auto* step = world.run.open_step();
+    return step && step->kind == StepKind::soak && step->node == "node2";
+  };
+  while (!compares_second()) world.turn();
+  world.run.requests.pause_by = "admin";
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_NE(world.run.message.find("To go on: `afloat upgrade resume`"), std::string::npos) << world.run.message;
+  // While it is paused another node is to go back: the comparison is broken off for that.
+  world.run.requests.rollback_node = "node1";
+  looks = false;
+  world.turn();
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused) << "node1 is back";
+  resume(world);
+  world.go();
+  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
+  for (const auto& node : world.nodes) {
+    const auto judged = std::ranges::find_if(world.run.steps, [&](const StepRecord& step) {
+      return step.node == node.name && step.kind == StepKind::soak && step.state == StepState::done;
+    });
+    EXPECT_NE(judged, world.run.steps.end()) << node.name << " was never compared";
+  }
+}
+
+TEST(RunControl, ARunWhoseWindowEndsWhenEveryNodeIsDoneIsHeld) {
+  World world;
+  world.run.options.hold_before_finalize = true;
+  world.before_each = [](World& w) {
+    if (w.run.open_step() && w.run.open_step()->kind == StepKind::balance && w.run.open_step()->node == "node3")
+      w.run.options.not_after_ms = w.now;
+  };
+  world.go();
+  ASSERT_EQ(world.run.state, RunState::paused);
+  EXPECT_EQ(world.run.open_step()->kind, StepKind::hold_before_finalize) << world.run.message;
+}
+
 TEST(RunControl, AConfigurationThatChangesOnTheWayHoldsUpTheNextNode) {
   World world;
   world.before_each = [](World& w) {

@@ -131,15 +131,24 @@ void close(StepRecord& step, StepState state, std::string detail, const Observat
   step.changed = true;
 }
 
-std::string next_action(const Run& run) {
+/// `when`: what has to come first, where something is to be mended; else "To go on".
+std::string next_action(const Run& run, std::string_view when) {
+  const auto* step = run.open_step();
+  if (step && step->kind == StepKind::hold_before_finalize)
+    return fmt::format(
+        "`afloat upgrade finalize` ends the upgrade, and there is no way back from there; `afloat upgrade "
+        "cancel` leads every node back to {}.",
+        run.hop_from().version);
   if (run.finalize_begun)
-    return "When it is mended: `afloat upgrade resume`. There is no way back after finalize began.";
+    return fmt::format("{}: `afloat upgrade resume`. There is no way back after finalize began.", when);
   if (run.back)
-    return fmt::format("When it is mended: `afloat upgrade resume` goes on with the way back to {}.",
-                       run.hop_from().version);
-  return fmt::format("When it is mended: `afloat upgrade resume`; or `afloat upgrade cancel` to go back to {}.",
+    return fmt::format("{}: `afloat upgrade resume` goes on with the way back to {}.", when, run.hop_from().version);
+  return fmt::format("{}: `afloat upgrade resume`; or `afloat upgrade cancel` to go back to {}.", when,
                      run.hop_from().version);
 }
+
+constexpr std::string_view by_a_person = "paused by ";
+constexpr std::string_view window_ended = "the maintenance window has ended; nothing further is begun";
 
 constexpr std::string_view asked_for_cancel = "cancel was asked for";
 
@@ -148,7 +157,9 @@ std::string sentence(const std::string& text) { return text.ends_with('.') ? tex
 /// Why it is paused, and what to do.
 std::string pause_message(const Run& run) {
   const auto& why = run.steps.back().detail;
-  return fmt::format("{}: {} {}", run.current, sentence(why), next_action(run));
+  const bool nothing_is_wrong = why.starts_with(by_a_person) || why == window_ended;
+  return fmt::format("{}: {} {}", run.current, sentence(why),
+                     next_action(run, nothing_is_wrong ? "To go on" : "When it is mended"));
 }
 
 Decision pause(Run run, const std::string& why, const Observation& seen) {
@@ -210,7 +221,7 @@ bool window_over(const Run& run, const Observation& seen) {
          !run.back;
 }
 Decision pause_for_window(Run run, const Observation& seen) {
-  return pause(std::move(run), "the maintenance window has ended; nothing further is begun", seen);
+  return pause(std::move(run), std::string(window_ended), seen);
 }
 
 Decision refuse(Run run, const std::string& why, const Observation& seen) {
@@ -233,7 +244,8 @@ StepKind after_nodes(const Run& run) {
 Decision open_chosen(Run run, const Choice& choice, const Observation& seen) {
   if (!choice.waiting.empty()) {
     open(run, StepKind::choose_node, "");
-  } else if (window_over(run, seen) && (choice.all_settled || choice.entry == StepKind::ok_to_stop)) {
+  } else if (window_over(run, seen) && (choice.all_settled ? after_nodes(run) != StepKind::hold_before_finalize
+                                                           : choice.entry == StepKind::ok_to_stop)) {
     open(run, StepKind::choose_node, "");
     return pause_for_window(std::move(run), seen);
   } else if (surge_forgotten(run, seen)) {
@@ -491,8 +503,7 @@ std::optional<Decision> take_rollback(Run run, const Observation& seen) {
   const auto node = run.requests.rollback_node;
   const auto* open_one = run.open_step();
   const bool elsewhere = open_one && run.state != RunState::paused && of_one_node(open_one->kind) &&
-                         open_one->node != node && open_one->kind != StepKind::ok_to_stop &&
-                         open_one->kind != StepKind::soak;
+                         open_one->node != node && open_one->kind != StepKind::ok_to_stop;
   if (elsewhere || !seen.cluster) return std::nullopt;
   run.taken.rollback_node = std::exchange(run.requests.rollback_node, {});
   const auto* member = find_member(seen, node);
@@ -658,7 +669,7 @@ Decision step(Run run, const Observation& seen) {
   if (!run.requests.pause_by.empty() && (run.state == RunState::paused || run.open_step())) {
     run.taken.pause_by = std::exchange(run.requests.pause_by, {});
     if (run.state == RunState::paused || run.finalize_begun) return {.run = std::move(run), .record = true};
-    const auto why = fmt::format("paused by {}", run.taken.pause_by);
+    const auto why = fmt::format("{}{}", by_a_person, run.taken.pause_by);
     return pause(std::move(run), why, seen);
   }
 

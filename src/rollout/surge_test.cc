@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "rollout/preflight.h"
 #include "rollout/test_world.h"
 
 namespace afloat::rollout {
@@ -61,12 +62,26 @@ TEST(Surge, WhoseLoadRisesWhileANodeWaitsGetsOneThen) {
   world.expect_whole_on("1.1.0");
 }
 
-TEST(Surge, WithoutANodeForItTheRunWaitsForLessLoad) {
+TEST(Surge, OneThatIsWishedForAndNotThereIsSaidBeforeAnythingIsDone) {
   World world;
-  world.run.options.surge = Surge::always;
-  world.go();
-  EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
-  EXPECT_FALSE(has(world, "add_surge surge1"));
+  auto seen = world.observe({.cluster = true, .all_hosts = true});
+  const auto check = [&]() -> std::optional<Check> {
+    const auto checks = preflight("1.0.0", "1.1.0", seen);
+    const auto found = std::ranges::find(checks, "surge_node", &Check::id);
+    return found == checks.end() ? std::nullopt : std::optional(*found);
+  };
+  EXPECT_FALSE(check()) << "nobody asks for one";
+  seen.surge_missing = true;
+  ASSERT_TRUE(check());
+  EXPECT_EQ(check()->result, CheckResult::fail);
+  EXPECT_NE(check()->action.find("--surge-node"), std::string::npos);
+  seen.surge = SurgeNode{"surge1", "host1"};
+  EXPECT_EQ(check()->result, CheckResult::fail) << "its agent does not know it";
+  EXPECT_NE(check()->action.find("Start the agent of host1 again"), std::string::npos) << check()->action;
+  seen.host_releases.clear();
+  EXPECT_EQ(check()->result, CheckResult::unknown);
+  seen.nodes["surge1"].process = ProcessView{};
+  EXPECT_EQ(check()->result, CheckResult::pass);
 }
 
 TEST(Surge, CancelTakesItAwayOnceTheOthersAreBack) {

@@ -119,6 +119,10 @@ Task<SearchIndexFacts> read_search_index(Database& database, Deadline deadline) 
 }  // namespace
 
 Task<void> publish_facts(Database& database, std::string source, int build, std::string facts, Deadline deadline) {
+  // A site that has not begun its upgrade to 1.2.0 has no place for it, and each try would be an error in its log.
+  auto place = co_await database.read({"select to_regclass('health_report') is not null", {}}, deadline);
+  if (!place) co_return std::unexpected(place.error());
+  if (!place->flag(0, 0)) co_return fail(ErrorKind::failed_precondition, "the table health_report is not there yet");
   auto done = co_await database.read(
       {"with gone as (delete from health_report where at < clock_timestamp() - interval '1 day' and source <> $1) "
        "insert into health_report (source, at, build, facts) values ($1, clock_timestamp(), $2::int, $3::jsonb) "

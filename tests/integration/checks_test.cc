@@ -79,6 +79,13 @@ std::string fake_time_library() {
   return path;
 }
 
+// AddressSanitizer and libfaketime both stand in for clock_gettime and break each other: there the clock is right.
+#if __has_feature(address_sanitizer)
+constexpr bool clock_is_off = false;
+#else
+constexpr bool clock_is_off = true;
+#endif
+
 TEST(Checks, ANodeInBadSurroundingsIsToldOfByEachCheckThatIsMadeForIt) {
   Database database;
   Authority authority;
@@ -96,8 +103,10 @@ TEST(Checks, ANodeInBadSurroundingsIsToldOfByEachCheckThatIsMadeForIt) {
   ASSERT_FALSE(faketime.empty()) << "libfaketime is missing; ./run setup installs it";
   node.shared_home = disk;
   node.write_config();
-  ASSERT_NO_FATAL_FAILURE(node.start(
-      {"env", "LD_PRELOAD=" + faketime, "FAKETIME=-3s", "DONT_FAKE_MONOTONIC=1", "prlimit", "--nproc=1000:1000"}));
+  std::vector<std::string> before{"env",     "LD_PRELOAD=" + faketime, "FAKETIME=-3s", "DONT_FAKE_MONOTONIC=1",
+                                  "prlimit", "--nproc=1000:1000"};
+  if (!clock_is_off) before.erase(before.begin(), before.begin() + 4);
+  ASSERT_NO_FATAL_FAILURE(node.start(before));
   ASSERT_TRUE(node.wait_ready()) << node.log();
 
   // Another one joins, which has a shared home of its own, other settings, and a certificate that ends soon.
@@ -118,7 +127,7 @@ TEST(Checks, ANodeInBadSurroundingsIsToldOfByEachCheckThatIsMadeForIt) {
 
   expect_found(node, {
                          {"members_well", "pass", "2 ACTIVE"},
-                         {"clocks", "fail", "ms behind the database"},
+                         {"clocks", clock_is_off ? "fail" : "pass", clock_is_off ? "ms behind the database" : ""},
                          {"open_files", "fail", fmt::format("of {} open", few.rlim_cur)},
                          {"process_limit", "warn", "1000 processes"},
                          {"disk_space", "fail", "the shared home has"},

@@ -14,6 +14,7 @@ namespace {
 TEST(ChecksPage, HasEveryCheckAndNoOther) {
   Observation seen;
   seen.cluster.emplace();
+  seen.surge_missing = true;
   std::set<std::string> ids, explained;
   auto checks = health(seen);
   for (auto& check : preflight("1.0.0", "1.1.0", seen)) checks.push_back(std::move(check));
