@@ -60,6 +60,7 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
     add_run_routes(self->router_, context);
     add_check_routes(self->router_, context);
     add_support_routes(self->router_, context);
+    add_admin_routes(self->router_, context);
   } else {
     add_trial_routes(self->router_, context);
   }

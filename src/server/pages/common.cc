@@ -82,6 +82,7 @@ boost::json::object frame(const Context& context, const Identity& identity, std:
   return {{"title", title},
           {"site_name", context.config.site_name},
           {"signed_in", identity.signed_in()},
+          {"has_console", identity.administrator && context.has_console},
           {"user_name", identity.full_name.empty() ? identity.user_name : identity.full_name},
           {"csrf", identity.csrf},
           {"query", ""},
