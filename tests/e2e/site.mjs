@@ -1,0 +1,74 @@
+// A whole site on this machine, as `afloat up` makes it: three nodes behind HAProxy, PostgreSQL, an agent, a conductor.
+import { spawn } from "node:child_process";
+import net from "node:net";
+import { setTimeout as pause } from "node:timers/promises";
+
+function needed(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: start this with ./run test e2e`);
+  return value;
+}
+
+export const bundles = () => ({
+  program: needed("AFLOAT_PROGRAM"),
+  catalogue: needed("AFLOAT_TEST_CATALOGUE"),
+  from: needed("AFLOAT_TEST_FROM"),
+  to: needed("AFLOAT_TEST_TO"),
+});
+
+const free = (port) =>
+  new Promise((resolve) => {
+    const server = net.createServer();
+    server.once("error", () => resolve(false));
+    server.listen(port, "127.0.0.1", () => server.close(() => resolve(true)));
+  });
+
+/** The first of `count` ports in a row that nobody uses. */
+async function freePorts(count) {
+  for (let attempt = 0; attempt < 50; attempt += 1) {
+    const first = 20_000 + 50 * Math.floor(Math.random() * 200);
+    const all = await Promise.all(Array.from({ length: count }, (_, at) => free(first + at)));
+    if (all.every(Boolean)) return first;
+  }
+  throw new Error(`no ${count} free ports in a row between 20000 and 30000`);
+}
+
+export async function startSite() {
+  const { program, catalogue, from } = bundles();
+  const port = await freePorts(8);
+  const child = spawn(program, ["up", "--catalogue", catalogue, "--version", from, "--base-port", String(port)], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const stop = async () => {
+    if (child.exitCode === null) child.kill("SIGINT");
+    await Promise.race([ended, pause(20_000, undefined, { ref: false })]);
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+  };
+  for (let waited = 0; !said.includes("Ctrl-C stops it all"); waited += 1) {
+    if (child.exitCode !== null || waited > 600) {
+      await stop();
+      throw new Error(`the site did not start:\n${said}`);
+    }
+    await pause(100);
+  }
+  const [, url, password] = /(http:\S+)\s+sign in as admin with (\S+)/.exec(said) ?? [];
+  return {
+    url,
+    password,
+    stop,
+    said: () => said,
+    /** As the administrator, past the browser. */
+    async call(method, where, body) {
+      const answer = await fetch(url + where, {
+        method,
+        headers: { Authorization: `Basic ${Buffer.from(`admin:${password}`).toString("base64")}`, "Content-Type": "application/json" },
+        body: body === undefined ? undefined : JSON.stringify(body),
+      });
+      const text = await answer.text();
+      return { status: answer.status, body: text ? JSON.parse(text) : null };
+    },
+  };
+}

@@ -1,0 +1,193 @@
+// What the node answers, and how it is asked. Shapes are those of /rest/afloat/1 and /rest/zdu.
+import type { Phase } from "./words";
+import { words } from "./words";
+
+export interface Member {
+  id: string;
+  name: string;
+  host: string;
+  version: string;
+  build: number;
+  state: string;
+  leaseLive: boolean;
+  tasksRunning: number;
+  activeUsers: number;
+  load: number;
+}
+export interface UpgradeTask {
+  id: string;
+  kind: string;
+  state: string;
+  done: number;
+  total: number;
+  attempts: number;
+  error: string;
+}
+export interface Cluster {
+  site: string;
+  phase: Phase;
+  message: string;
+  clusterVersion?: string;
+  upgradeMode?: string;
+  maxBuild?: number;
+  run?: number;
+  members: Member[];
+  tasks: UpgradeTask[];
+}
+export interface Step {
+  seq: number;
+  name: string;
+  title: string;
+  node: string;
+  hop: number;
+  back: boolean;
+  started_at_ms: number;
+  ended_at_ms: number;
+  seconds: number;
+  state: string;
+  attempt: number;
+  detail: string;
+}
+export interface Run {
+  id: number;
+  from: string;
+  to: string;
+  state: string;
+  outcome: string;
+  reason: string;
+  actor: string;
+  started_at_ms: number;
+  ended_at_ms: number;
+  current: string;
+  message: string;
+  hops: string[];
+  held_since_ms: number;
+  conductor?: string;
+  cancel_requested: boolean;
+  steps?: Step[];
+  steps_total?: number;
+  steps_done?: number;
+  left_ms?: number;
+  now_ms?: number;
+}
+export interface Check {
+  id: string;
+  title: string;
+  result: "pass" | "warn" | "fail" | "unknown";
+  found: string;
+  why: string;
+  action: string;
+}
+export interface PlannedStep {
+  name: string;
+  title: string;
+  node: string;
+  hop: number;
+  expected_ms: number;
+  point_of_no_return: boolean;
+}
+export interface Plan {
+  from: string;
+  to: string;
+  possible: boolean;
+  verdict: string;
+  hops: string[];
+  expected_ms: number;
+  checks: Check[];
+  steps: PlannedStep[];
+}
+export interface Notes {
+  from: string;
+  to: string;
+  acknowledged: boolean;
+  notes: { version: string; kind: string; lts: boolean; date: string; text: string; acknowledged: { by: string; at: string } | null }[];
+}
+export interface Path {
+  verdict: string;
+  message: string;
+  hops: { from: string; to: string; rolls: boolean; missing: boolean; why: string }[];
+  missing: string[];
+  notes: string[];
+}
+export interface Offered {
+  versions: { shortName: string; isZduAvailable: boolean; upgradePath: { title: string }[] }[];
+}
+
+/** `status` 0: no answer came. */
+export class CallError extends Error {
+  constructor(
+    readonly status: number,
+    message: string,
+  ) {
+    super(message);
+  }
+}
+
+const root = document.getElementById("console");
+export const session = {
+  site: root?.dataset.site ?? "",
+  csrf: root?.dataset.csrf ?? "",
+};
+
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+async function once<T>(method: string, path: string, body: unknown, seconds: number): Promise<T> {
+  let answer: Response;
+  let text: string;
+  try {
+    answer = await fetch(path, {
+      method,
+      headers: {
+        Accept: "application/json",
+        ...(method === "GET" ? {} : { "X-Csrf-Token": session.csrf, "Content-Type": "application/json" }),
+      },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(seconds * 1000),
+      cache: "no-store",
+      credentials: "same-origin",
+    });
+    text = await answer.text();
+  } catch {
+    throw new CallError(0, words.connection.lost);
+  }
+  let data: unknown;
+  try {
+    data = text ? JSON.parse(text) : {};
+  } catch {
+    data = {};
+  }
+  if (answer.ok) return data as T;
+  const message = (data as { message?: string }).message ?? "";
+  // Only an older node has no such call.
+  if (answer.status === 404 && !message) throw new CallError(404, words.connection.olderNode);
+  throw new CallError(answer.status, message || `HTTP ${answer.status}`);
+}
+
+/** Reading can be tried again with another node; 503 means that nothing was done. */
+export async function get<T>(path: string, seconds = 8): Promise<T> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await once<T>("GET", path, undefined, seconds);
+    } catch (error) {
+      const again = error instanceof CallError && (error.status === 0 || error.status >= 500);
+      if (!again || attempt === 2) throw error;
+      await pause(150 * (attempt + 1));
+    }
+  }
+}
+
+/** A change is sent again only where the site said that it did nothing (503). */
+export async function post<T>(path: string, body: unknown = {}): Promise<T> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await once<T>("POST", path, body, 20);
+    } catch (error) {
+      if (error instanceof CallError && error.status === 503 && attempt < 3) {
+        await pause(300);
+        continue;
+      }
+      if (error instanceof CallError && error.status === 0) throw new CallError(0, words.connection.unclear);
+      throw error;
+    }
+  }
+}

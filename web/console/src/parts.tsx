@@ -1,0 +1,124 @@
+// Small pieces that the pages share.
+import type { ComponentChildren } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { CallError } from "./api";
+import { words } from "./words";
+
+export function duration(ms: number): string {
+  const seconds = ms / 1000;
+  if (seconds < 1) return "under 1 s";
+  if (seconds < 9.95) return `${seconds.toFixed(1).replace(/\.0$/, "")} s`;
+  if (seconds < 60) return `${Math.round(seconds)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 ? ` ${whole % 60} s` : ""}`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+export function clock(ms: number): string {
+  return new Date(ms).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
+}
+
+/** Text of the server, in which commands stand between backquotes. */
+export function Said({ text }: { text: string }) {
+  return <>{text.split("`").map((piece, at) => (at % 2 ? <code key={at}>{piece}</code> : piece))}</>;
+}
+
+export type Tone = "good" | "busy" | "waits" | "bad" | "plain";
+export function Badge({ tone, children }: { tone: Tone; children: ComponentChildren }) {
+  return <span class={`badge badge-${tone}`}>{children}</span>;
+}
+
+/** Draws the place of what is still on its way, as high as it will be. */
+export function Waiting({ lines }: { lines: number }) {
+  return (
+    <div class="waiting" role="status">
+      <span class="hidden">{words.loading}</span>
+      {Array.from({ length: lines }, (_, at) => (
+        <span class="waiting-line" key={at} aria-hidden="true" />
+      ))}
+    </div>
+  );
+}
+
+export function Trouble({ error }: { error: CallError | null }) {
+  if (!error) return null;
+  if (error.status === 401)
+    return (
+      <p class="notice notice-bad" role="alert">
+        {words.connection.ended}{" "}
+        <a href={`/login?next=${encodeURIComponent(location.pathname + location.search)}`}>{words.connection.signIn}</a>
+      </p>
+    );
+  return (
+    <p class="notice" role="status">
+      {error.status === 403 ? words.connection.forbidden : error.status === 0 || error.status >= 500 ? words.connection.lost : error.message}
+    </p>
+  );
+}
+
+export interface Question {
+  title: string;
+  effect: string[];
+  confirm: string;
+  /** What has to be typed; for what can't be undone. */
+  typed?: string;
+  danger?: boolean;
+  act: () => Promise<void>;
+}
+
+/** Says what will happen, and does it when asked to. The focus stays inside, Escape leaves. */
+export function Ask({ question, onClose }: { question: Question; onClose: () => void }) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [typed, setTyped] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [fault, setFault] = useState("");
+  const id = useId();
+  useEffect(() => {
+    dialog.current?.showModal();
+  }, []);
+  const ready = question.typed === undefined || typed.trim() === question.typed;
+  const act = async (event: Event) => {
+    event.preventDefault();
+    if (!ready || busy) return;
+    setBusy(true);
+    setFault("");
+    try {
+      await question.act();
+      dialog.current?.close();
+    } catch (error) {
+      setFault(error instanceof Error ? error.message : String(error));
+      setBusy(false);
+    }
+  };
+  return (
+    <dialog class="ask" ref={dialog} onClose={onClose} aria-labelledby={`${id}-title`} aria-describedby={`${id}-effect`}>
+      <form onSubmit={act}>
+        <h2 id={`${id}-title`}>{question.title}</h2>
+        <ul id={`${id}-effect`}>
+          {question.effect.map((line) => (
+            <li key={line}>{line}</li>
+          ))}
+        </ul>
+        {question.typed !== undefined && (
+          <div class="field">
+            <label for={`${id}-typed`}>{words.actions.finalize.type(question.typed)}</label>
+            <input id={`${id}-typed`} value={typed} onInput={(event) => setTyped(event.currentTarget.value)} autocomplete="off" spellcheck={false} />
+          </div>
+        )}
+        {fault && (
+          <p class="notice notice-bad" role="alert">
+            <strong>{words.connection.refused}.</strong> <Said text={fault} />
+          </p>
+        )}
+        <div class="actions">
+          <button type="submit" class={question.danger ? "danger" : ""} disabled={!ready || busy}>
+            {question.confirm}
+          </button>
+          <button type="button" class="button quiet" onClick={() => dialog.current?.close()}>
+            {words.back}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}

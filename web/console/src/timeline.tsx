@@ -1,0 +1,93 @@
+// A run as lanes over time: the whole site, and one lane for each node.
+import type { Run, Step } from "./api";
+import { duration } from "./parts";
+import { words } from "./words";
+
+const kinds: Record<string, string> = {
+  ok_to_stop: "drain",
+  ok_to_stop_again: "drain",
+  drain: "drain",
+  maint: "drain",
+  stop: "restart",
+  switch: "restart",
+  start: "restart",
+  await_active: "restart",
+  trial: "compare",
+  balance: "compare",
+  soak: "compare",
+  wait_until: "hold",
+  hold_before_finalize: "hold",
+  finalize: "finalize",
+  await_stable: "finalize",
+};
+
+export function kindOf(step: Step): string {
+  if (step.state === "refused" || (step.state === "paused" && step.name !== "hold_before_finalize")) return "trouble";
+  if (step.back) return "back";
+  return kinds[step.name] ?? "prepare";
+}
+
+/** Waiting for a person may take hours: it is drawn as at most a sixth of the rest, so that the rest can be seen. */
+function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => number; whole: number } {
+  const start = run.started_at_ms;
+  const end = Math.max(run.ended_at_ms || now, start + 1000);
+  const waits = steps
+    .filter((step) => kindOf(step) === "hold" || step.state === "paused")
+    .map((step) => ({ from: step.started_at_ms, to: step.ended_at_ms || end }))
+    .sort((a, b) => a.from - b.from);
+  const waited = waits.reduce((sum, wait) => sum + Math.max(0, wait.to - wait.from), 0);
+  const worked = Math.max(1000, end - start - waited);
+  const shrink = waited > 0 ? Math.min(1, worked / 6 / waited) : 1;
+  const place = (ms: number) => {
+    let out = ms - start;
+    for (const wait of waits) out -= Math.max(0, Math.min(ms, wait.to) - wait.from) * (1 - shrink);
+    return out;
+  };
+  const length = Math.max(1, place(end));
+  return { at: (ms) => Math.min(100, Math.max(0, (place(ms) / length) * 100)), whole: end - start };
+}
+
+export function Timeline({ run, steps, now, names }: { run: Run; steps: Step[]; now: number; names: string[] }) {
+  const drawn = steps.filter((step) => step.started_at_ms > 0);
+  const scale = scaleOf(run, drawn, now);
+  const lanes = [{ node: "", title: words.run.site }, ...names.map((name) => ({ node: name, title: name }))];
+  const used = [...new Set(drawn.map(kindOf))];
+  return (
+    <div class="timeline">
+      <div role="img" aria-label={words.run.timelineIn(duration(scale.whole))}>
+        {lanes.map((lane) => (
+          <div class="lane" key={lane.node}>
+            <span class="lane-name">{lane.title}</span>
+            <span class="lane-track">
+              {drawn
+                .filter((step) => step.node === lane.node)
+                .map((step) => {
+                  const left = scale.at(step.started_at_ms);
+                  const right = scale.at(step.ended_at_ms || (run.ended_at_ms || now));
+                  const open = !step.ended_at_ms && !run.ended_at_ms;
+                  return (
+                    <span
+                      key={step.seq}
+                      class={`piece piece-${kindOf(step)}${open ? " piece-open" : ""}`}
+                      style={{ left: `${left}%`, width: `${Math.max(right - left, 0.35)}%` }}
+                      title={`${step.title}: ${words.run.stepStates[step.state] ?? step.state}, ${duration((step.ended_at_ms || now) - step.started_at_ms)}`}
+                    />
+                  );
+                })}
+            </span>
+          </div>
+        ))}
+      </div>
+      <ul class="legend" aria-hidden="true">
+        {Object.entries(words.run.kinds)
+          .filter(([kind]) => used.includes(kind))
+          .map(([kind, title]) => (
+            <li key={kind}>
+              <span class={`swatch piece-${kind}`} />
+              {title}
+            </li>
+          ))}
+      </ul>
+    </div>
+  );
+}

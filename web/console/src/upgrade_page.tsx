@@ -1,0 +1,326 @@
+// Rolling upgrades: where the cluster is, what that means, and what can be done about it now.
+import { useEffect, useState } from "preact/hooks";
+import { post, session } from "./api";
+import type { Cluster, Member, Run, UpgradeTask } from "./api";
+import { useNow, usePolled, useRunEvents } from "./live";
+import { Ask, Badge, Said, Trouble, Waiting } from "./parts";
+import type { Question, Tone } from "./parts";
+import { RunPanel, hasEnded, isHeld } from "./run_panel";
+import { words } from "./words";
+import type { Phase } from "./words";
+
+const trail: Phase[] = ["STABLE", "READY_TO_UPGRADE", "MIXED", "READY_TO_RUN_UPGRADE_TASKS", "RUNNING_UPGRADE_TASKS"];
+const phaseTones: Record<Phase, Tone> = {
+  STABLE: "good",
+  READY_TO_UPGRADE: "busy",
+  MIXED: "busy",
+  READY_TO_RUN_UPGRADE_TASKS: "waits",
+  RUNNING_UPGRADE_TASKS: "busy",
+  UPGRADE_TASKS_FAILED: "bad",
+};
+
+function Trail({ phase }: { phase: Phase }) {
+  const at = trail.indexOf(phase === "UPGRADE_TASKS_FAILED" ? "RUNNING_UPGRADE_TASKS" : phase);
+  return (
+    <ol class="trail" aria-label={words.phaseTrail}>
+      {trail.map((each, index) => (
+        <li key={each} class={index < at ? "trail-past" : index === at ? `trail-here tone-${phaseTones[phase]}` : ""} aria-current={index === at ? "step" : undefined}>
+          <span>{index === at ? words.phases[phase].label : words.phases[each].label}</span>
+        </li>
+      ))}
+    </ol>
+  );
+}
+
+interface Action {
+  key: string;
+  button: string;
+  hint?: string;
+  kind: "main" | "quiet" | "danger";
+  /** Asked first; without it the button acts at once. */
+  question?: Omit<Question, "act">;
+  path: string;
+}
+
+/** What may be done now, as the site would accept it. */
+function actionsOf(cluster: Cluster, run: Run | null): { actions: Action[]; hint: string } {
+  const a = words.actions;
+  const finalize = (path: string, to: string): Action => ({
+    key: "finalize",
+    button: a.finalize.button,
+    kind: "main",
+    path,
+    question: { title: a.finalize.title, effect: a.finalize.effect(to), confirm: a.finalize.confirm, typed: cluster.site, danger: true },
+  });
+  const retry: Action = { key: "retry", ...a.retry, kind: "main", path: "/rest/zdu/retryUpgrade" };
+  if (run && !hasEnded(run)) {
+    const at = `/rest/afloat/1/runs/${run.id}`;
+    const resume: Action = { key: "resume", ...a.resume, kind: "main", path: `${at}/resume` };
+    const pauses: Action = { key: "pause", ...a.pause, kind: "quiet", path: `${at}/pause` };
+    const cancel: Action = {
+      key: "cancelRun",
+      button: a.cancelRun.button,
+      kind: "danger",
+      path: `${at}/cancel`,
+      question: { title: a.cancelRun.title, effect: a.cancelRun.effect(run.from), confirm: a.cancelRun.confirm, danger: true },
+    };
+    if (cluster.phase === "UPGRADE_TASKS_FAILED") return { actions: run.state === "paused" ? [retry, { ...resume, kind: "quiet" }] : [retry], hint: a.retry.hint };
+    if (cluster.phase === "RUNNING_UPGRADE_TASKS") return { actions: run.state === "paused" ? [resume] : [], hint: "" };
+    if (run.state === "rolling_back" || run.cancel_requested) return { actions: [], hint: "" };
+    if (isHeld(run)) return { actions: [finalize(`${at}/resume`, run.to), cancel], hint: "" };
+    if (run.state === "paused") return { actions: [resume, cancel], hint: a.resume.hint };
+    return { actions: [pauses, cancel], hint: a.pause.hint };
+  }
+  const target = cluster.members.map((member) => member.version).find((version) => version !== cluster.clusterVersion) ?? "";
+  const cancelMode: Action = {
+    key: "cancelMode",
+    button: a.cancelMode.button,
+    kind: "quiet",
+    path: "/rest/zdu/cancel",
+    question: { title: a.cancelMode.title, effect: a.cancelMode.effect(), confirm: a.cancelMode.confirm },
+  };
+  switch (cluster.phase) {
+    case "STABLE":
+      return {
+        actions: [
+          {
+            key: "startMode",
+            button: a.startMode.button,
+            kind: "quiet",
+            path: "/rest/zdu/start",
+            question: { title: a.startMode.title, effect: a.startMode.effect(), confirm: a.startMode.confirm },
+          },
+        ],
+        hint: "",
+      };
+    case "READY_TO_UPGRADE":
+      return { actions: [cancelMode], hint: "" };
+    case "MIXED":
+      return { actions: [], hint: a.cancelModeNotNow };
+    case "READY_TO_RUN_UPGRADE_TASKS":
+      return { actions: [finalize("/rest/zdu/approve", target)], hint: a.cancelModeNotNow };
+    case "UPGRADE_TASKS_FAILED":
+      return { actions: [retry], hint: a.retry.hint };
+    default:
+      return { actions: [], hint: "" };
+  }
+}
+
+function nextOf(cluster: Cluster, run: Run | null): string {
+  const phase = words.phases[cluster.phase] ?? words.unknownPhase;
+  if (!run || hasEnded(run) || cluster.phase === "RUNNING_UPGRADE_TASKS" || cluster.phase === "UPGRADE_TASKS_FAILED") return phase.next;
+  if (isHeld(run)) return words.byRun.held;
+  return words.byRun[run.state as keyof typeof words.byRun] ?? phase.next;
+}
+
+function StatusPanel({ cluster, run, go, changed }: { cluster: Cluster; run: Run | null; go: (path: string) => void; changed: () => void }) {
+  const [question, setQuestion] = useState<Question | null>(null);
+  const [said, setSaid] = useState<{ text: string; bad: boolean } | null>(null);
+  const phase = words.phases[cluster.phase] ?? words.unknownPhase;
+  const { actions, hint } = actionsOf(cluster, run);
+  // What was said belongs to the state in which it was asked.
+  useEffect(() => {
+    if (!said) return;
+    const timer = window.setTimeout(() => setSaid(null), 12_000);
+    return () => window.clearTimeout(timer);
+  }, [said]);
+  const send = async (action: Action) => {
+    await post(action.path);
+    setSaid({ text: words.actions.done[action.key] ?? "", bad: false });
+    changed();
+  };
+  const press = async (action: Action) => {
+    if (action.question) {
+      setQuestion({ ...action.question, act: () => send(action) });
+      return;
+    }
+    try {
+      await send(action);
+    } catch (error) {
+      setSaid({ text: error instanceof Error ? error.message : String(error), bad: true });
+      changed();
+    }
+  };
+  return (
+    <section class={`panel-box status-box tone-${phaseTones[cluster.phase] ?? "plain"}`} aria-labelledby="status-heading">
+      <div class="status-top">
+        <div>
+          <h2 id="status-heading" class="status-label">
+            {words.clusterStatus}
+          </h2>
+          <p class="status-phase" data-phase={cluster.phase} aria-live="polite">
+            {phase.label}
+          </p>
+        </div>
+        <dl class="facts">
+          <div>
+            <dt>{words.clusterVersion}</dt>
+            <dd>{cluster.clusterVersion ?? "-"}</dd>
+          </div>
+          <div>
+            <dt>{words.upgradeMode}</dt>
+            <dd>{cluster.upgradeMode === "on" ? words.modeOn : words.modeOff}</dd>
+          </div>
+        </dl>
+      </div>
+      <Trail phase={cluster.phase} />
+      <dl class="meaning">
+        <div>
+          <dt>{words.whatItMeans}</dt>
+          <dd>{phase.means}</dd>
+        </div>
+        <div>
+          <dt>{words.whatNext}</dt>
+          <dd>{nextOf(cluster, run)}</dd>
+        </div>
+        <div>
+          <dt>{words.siteSays}</dt>
+          <dd>
+            <Said text={cluster.message} />
+          </dd>
+        </div>
+      </dl>
+      <div class="actions status-actions">
+        {cluster.phase === "STABLE" && (!run || hasEnded(run)) && (
+          <a
+            class="button"
+            href="/admin/upgrade/plan"
+            onClick={(event) => {
+              event.preventDefault();
+              go("/admin/upgrade/plan");
+            }}
+          >
+            {words.actions.plan}
+          </a>
+        )}
+        {actions.map((action) => (
+          <button
+            key={action.key}
+            type="button"
+            class={action.kind === "main" ? "" : action.kind === "danger" ? "button quiet bad" : "button quiet"}
+            onClick={() => void press(action)}
+          >
+            {action.button}
+          </button>
+        ))}
+      </div>
+      {hint && <p class="meta status-hint">{hint}</p>}
+      <div aria-live="polite">{said && <p class={`notice ${said.bad ? "notice-bad" : "notice-good"}`}>{said.bad ? <><strong>{words.connection.refused}.</strong> <Said text={said.text} /></> : said.text}</p>}</div>
+      {question && <Ask question={question} onClose={() => setQuestion(null)} />}
+    </section>
+  );
+}
+
+const stateTones: Record<string, Tone> = { ACTIVE: "good", STARTING: "busy", DRAINING: "waits", TERMINATING: "waits", OFFLINE: "plain", RUNNING_FINALIZE_UPGRADE_TASKS: "busy" };
+
+function NodesPanel({ members, clusterVersion }: { members: Member[]; clusterVersion: string }) {
+  const n = words.nodes;
+  const sorted = [...members].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
+  return (
+    <section class="panel-box" aria-labelledby="nodes-heading">
+      <div class="box-head">
+        <h2 id="nodes-heading">{n.heading}</h2>
+        <span class="meta">{n.summary(members.filter((member) => member.state === "ACTIVE").length, members.length)}</span>
+      </div>
+      {sorted.length === 0 ? (
+        <p class="empty">{n.none}</p>
+      ) : (
+        <table class="plain nodes">
+          <thead>
+            <tr>
+              <th scope="col">{n.name}</th>
+              <th scope="col">{n.version}</th>
+              <th scope="col">{n.state}</th>
+              <th scope="col" class="number">{n.tasks}</th>
+              <th scope="col" class="number">{n.users}</th>
+              <th scope="col" class="number">{n.load}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {sorted.map((member) => (
+              <tr key={member.id}>
+                <th scope="row" data-label={n.name}>
+                  {member.name} <span class="meta">{member.host}</span>
+                </th>
+                <td data-label={n.version}>
+                  {member.version} {member.version !== clusterVersion && <Badge tone="busy">{n.target}</Badge>}
+                </td>
+                <td data-label={n.state}>
+                  <Badge tone={stateTones[member.state] ?? "bad"}>{words.nodeStates[member.state] ?? member.state}</Badge>
+                  {!member.leaseLive && member.state !== "OFFLINE" && <span class="meta"> {n.silent}</span>}
+                </td>
+                <td data-label={n.tasks} class="number">{member.tasksRunning}</td>
+                <td data-label={n.users} class="number">{member.activeUsers}</td>
+                <td data-label={n.load} class="number">{Math.round(member.load * 100)} %</td>
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      )}
+    </section>
+  );
+}
+
+function TasksPanel({ tasks }: { tasks: UpgradeTask[] }) {
+  const open = tasks.filter((task) => task.state !== "done");
+  if (open.length === 0) return null;
+  return (
+    <section class="panel-box" aria-labelledby="tasks-heading">
+      <h2 id="tasks-heading">{words.tasks.heading}</h2>
+      <ul class="list">
+        {open.map((task) => (
+          <li key={task.id}>
+            <strong>{task.id}</strong> <Badge tone={task.state === "failed" ? "bad" : task.state === "running" ? "busy" : "plain"}>{words.tasks.states[task.state] ?? task.state}</Badge>{" "}
+            <span class="meta">
+              {words.tasks.kinds[task.kind] ?? task.kind}
+              {task.total > 0 && `, ${words.tasks.progress(task.done, task.total)}`}
+              {task.attempts > 1 && `, ${words.tasks.attempts(task.attempts)}`}
+            </span>
+            {task.error && (
+              <p class="notice notice-bad">
+                <Said text={task.error} />
+              </p>
+            )}
+          </li>
+        ))}
+      </ul>
+    </section>
+  );
+}
+
+export function UpgradePage({ go }: { go: (path: string) => void }) {
+  const cluster = usePolled<Cluster>("/rest/afloat/1/cluster", 1500);
+  const runs = usePolled<{ runs: Run[] }>("/rest/afloat/1/runs?limit=1", 4000);
+  const latest = runs.value?.runs[0] ?? null;
+  const id = latest?.id ?? null;
+  const whole = usePolled<Run>(latest && !hasEnded(latest) ? `/rest/afloat/1/runs/${id}` : null, 1500);
+  const changed = () => {
+    cluster.refresh();
+    runs.refresh();
+    whole.refresh();
+  };
+  const events = useRunEvents(id, changed);
+  // The stream is first with what has changed; progress is only in the answer about the run as a whole.
+  const told = events.run ?? latest;
+  const run: Run | null = told && { ...told, steps_total: whole.value?.steps_total, steps_done: whole.value?.steps_done, left_ms: whole.value?.left_ms };
+  const active = run !== null && !hasEnded(run);
+  const now = useNow(active);
+  const skew = whole.value?.now_ms ? whole.value.now_ms - Date.now() : 0;
+  useEffect(() => {
+    if (events.steps.length > 0) cluster.refresh();
+  }, [events.steps.length, events.run?.state]);
+
+  const site = cluster.value?.site || session.site;
+  const data = cluster.value && { ...cluster.value, site };
+  return (
+    <>
+      <h1>{words.pages.upgrade}</h1>
+      <Trouble error={cluster.error} />
+      {data ? <StatusPanel cluster={data} run={run} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
+      {active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={Math.max(now + Math.min(skew, 2000), run.started_at_ms)} names={(data?.members ?? []).map((member) => member.name)} />}
+      {data && <TasksPanel tasks={data.tasks} />}
+      {data ? <NodesPanel members={data.members} clusterVersion={data.clusterVersion ?? ""} /> : <div class="panel-box"><Waiting lines={5} /></div>}
+      {!active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={run.ended_at_ms} names={(data?.members ?? []).map((member) => member.name)} />}
+    </>
+  );
+}
