@@ -49,7 +49,7 @@ export async function screens(page, name) {
   ]) {
     await page.setViewportSize({ width, height });
     await page.waitForTimeout(150);
-    await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`), fullPage: true });
+    await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`), fullPage: (await page.locator("dialog[open]").count()) === 0 });
   }
   await page.setViewportSize(before);
 }

@@ -158,35 +158,47 @@ async function once<T>(method: string, path: string, body: unknown, seconds: num
   }
   if (answer.ok) return data as T;
   const message = (data as { message?: string }).message ?? "";
-  // Only an older node has no such call.
-  if (answer.status === 404 && !message) throw new CallError(404, words.connection.olderNode);
   throw new CallError(answer.status, message || `HTTP ${answer.status}`);
 }
 
-/** Reading can be tried again with another node; 503 means that nothing was done. */
+/** Only a node of an older release has no such address, or takes its last word for the number of a run. */
+const isOlderNode = (error: CallError) =>
+  error.status === 405 || (error.status === 404 && error.message.startsWith("There is nothing at")) || (error.status === 400 && error.message.includes("is not the number of an upgrade run"));
+
+const attempts = 5;
+
+/**
+ * Reading can be tried again, and is then answered by another node. In a mixed cluster an older one may not know the
+ * call; the next one may.
+ */
 export async function get<T>(path: string, seconds = 8): Promise<T> {
-  for (let attempt = 0; ; attempt += 1) {
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return await once<T>("GET", path, undefined, seconds);
     } catch (error) {
-      const again = error instanceof CallError && (error.status === 0 || error.status >= 500);
-      if (!again || attempt === 2) throw error;
-      await pause(150 * (attempt + 1));
+      if (!(error instanceof CallError)) throw error;
+      const older = isOlderNode(error);
+      if (attempt === attempts && older) throw new CallError(404, words.connection.olderNode);
+      if (attempt === attempts || !(older || error.status === 0 || error.status >= 500)) throw error;
+      await pause(older ? 0 : 150 * attempt);
     }
   }
 }
 
-/** A change is sent again only where the site said that it did nothing (503). */
+/** A change is sent again only where it is known that nothing was done: 503, or a node that does not know the call. */
 export async function post<T>(path: string, body: unknown = {}): Promise<T> {
-  for (let attempt = 0; ; attempt += 1) {
+  for (let attempt = 1; ; attempt += 1) {
     try {
       return await once<T>("POST", path, body, 20);
     } catch (error) {
-      if (error instanceof CallError && error.status === 503 && attempt < 3) {
-        await pause(300);
+      if (!(error instanceof CallError)) throw error;
+      const older = isOlderNode(error);
+      if (attempt < attempts && (older || error.status === 503)) {
+        await pause(older ? 0 : 300);
         continue;
       }
-      if (error instanceof CallError && error.status === 0) throw new CallError(0, words.connection.unclear);
+      if (older) throw new CallError(404, words.connection.olderNode);
+      if (error.status === 0) throw new CallError(0, words.connection.unclear);
       throw error;
     }
   }

@@ -4,16 +4,17 @@ import type { ComponentChildren, VNode } from "preact";
 
 function inline(text: string): ComponentChildren[] {
   const out: ComponentChildren[] = [];
-  const pattern = /`([^`]+)`|\*\*([^*]+)\*\*|\[([^\]]+)\]\((https?:\/\/[^)\s]+)\)/g;
+  const pattern = /`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*|\[([^\]]+)\]\((https?:\/\/[^)\s]+)\)/g;
   let last = 0;
   for (const match of text.matchAll(pattern)) {
     out.push(text.slice(last, match.index));
     if (match[1] !== undefined) out.push(<code>{match[1]}</code>);
     else if (match[2] !== undefined) out.push(<strong>{match[2]}</strong>);
+    else if (match[3] !== undefined) out.push(<em>{match[3]}</em>);
     else
       out.push(
-        <a href={match[4]} rel="noreferrer">
-          {match[3]}
+        <a href={match[5]} rel="noreferrer">
+          {match[4]}
         </a>,
       );
     last = match.index + match[0].length;

@@ -42,11 +42,11 @@ export function RunPanel({ run, steps, live, now, names }: { run: Run; steps: St
               {!held && run.state === "running" && (run.left_ms ?? 0) > 0 ? `, ${words.run.left(duration(run.left_ms ?? 0))}` : ""}
             </span>
           </div>
-          <div class="now" aria-live="polite">
+          <div class="now" aria-live={held ? "off" : "polite"}>
             <p>
               <strong>{words.run.now}:</strong> {run.current || "-"}
             </p>
-            <p class="now-message">{run.message && <Said text={run.message} />}</p>
+            <p class="now-message">{held ? words.run.heldFor(duration(Math.max(0, now - run.held_since_ms))) : run.message && <Said text={run.message} />}</p>
           </div>
           {run.conductor === "" && <p class="notice">{words.run.noConductor}</p>}
         </>

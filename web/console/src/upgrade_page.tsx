@@ -118,6 +118,8 @@ function StatusPanel({ cluster, run, go, changed }: { cluster: Cluster; run: Run
   const [said, setSaid] = useState<{ text: string; bad: boolean } | null>(null);
   const phase = words.phases[cluster.phase] ?? words.unknownPhase;
   const { actions, hint } = actionsOf(cluster, run);
+  // It says what a person is to do next; with a run at work, that is the run's affair.
+  const detailed = !run || hasEnded(run) || cluster.phase === "UPGRADE_TASKS_FAILED" || cluster.phase === "RUNNING_UPGRADE_TASKS";
   // What was said belongs to the state in which it was asked.
   useEffect(() => {
     if (!said) return;
@@ -173,12 +175,14 @@ function StatusPanel({ cluster, run, go, changed }: { cluster: Cluster; run: Run
           <dt>{words.whatNext}</dt>
           <dd>{nextOf(cluster, run)}</dd>
         </div>
-        <div>
-          <dt>{words.siteSays}</dt>
-          <dd>
-            <Said text={cluster.message} />
-          </dd>
-        </div>
+        {detailed && (
+          <div>
+            <dt>{words.siteSays}</dt>
+            <dd>
+              <Said text={cluster.message} />
+            </dd>
+          </div>
+        )}
       </dl>
       <div class="actions status-actions">
         {cluster.phase === "STABLE" && (!run || hasEnded(run)) && (
@@ -243,11 +247,15 @@ function NodesPanel({ members, clusterVersion }: { members: Member[]; clusterVer
                   {member.name} <span class="meta">{member.host}</span>
                 </th>
                 <td data-label={n.version}>
-                  {member.version} {member.version !== clusterVersion && <Badge tone="busy">{n.target}</Badge>}
+                  <span>
+                    {member.version} {member.version !== clusterVersion && <Badge tone="busy">{n.target}</Badge>}
+                  </span>
                 </td>
                 <td data-label={n.state}>
-                  <Badge tone={stateTones[member.state] ?? "bad"}>{words.nodeStates[member.state] ?? member.state}</Badge>
-                  {!member.leaseLive && member.state !== "OFFLINE" && <span class="meta"> {n.silent}</span>}
+                  <span>
+                    <Badge tone={stateTones[member.state] ?? "bad"}>{words.nodeStates[member.state] ?? member.state}</Badge>
+                    {!member.leaseLive && member.state !== "OFFLINE" && <span class="meta"> {n.silent}</span>}
+                  </span>
                 </td>
                 <td data-label={n.tasks} class="number">{member.tasksRunning}</td>
                 <td data-label={n.users} class="number">{member.activeUsers}</td>

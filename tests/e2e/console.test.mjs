@@ -1,0 +1,303 @@
+// The administrator's console in a real browser: a three-node site behind HAProxy, upgraded by clicks alone.
+// Started by ./run test e2e. The tests of this file use one site after one another, in their order.
+import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
+import { createRequire } from "node:module";
+import { after, before, test } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
+import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { bundles, startSite } from "./site.mjs";
+
+const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const { from, to } = bundles();
+let site;
+let browser;
+
+before(async () => {
+  site = await startSite();
+  browser = await startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await site?.stop();
+});
+
+const phase = (page) => page.locator(".status-phase");
+const button = (page, name) => page.getByRole("button", { name, exact: true });
+async function expectPhase(page, wanted, seconds = 30) {
+  await page.waitForFunction((name) => document.querySelector(".status-phase")?.dataset.phase === name, wanted, { timeout: seconds * 1000 }).catch(async () => {
+    assert.fail(`the page shows "${await phase(page).textContent()}" and not ${wanted} after ${seconds} s:\n${await page.locator("main").innerText()}`);
+  });
+}
+
+/** What axe-core calls serious or critical; a rule that it can't decide is not one. */
+async function expectAccessible(page, where) {
+  const { violations } = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
+  const bad = violations.filter((rule) => ["serious", "critical"].includes(rule.impact));
+  assert.deepEqual(
+    bad.map((rule) => `${rule.id}: ${rule.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`),
+    [],
+    where,
+  );
+}
+
+async function expectNothingSideways(page, where) {
+  const width = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
+  assert.ok(width[0] <= width[1], `${where} is ${width[0]} px wide in a window of ${width[1]} px`);
+}
+
+/** Users all the while: each answer that is not 200 is kept. */
+function visitors() {
+  const failures = [];
+  let count = 0;
+  let gone = false;
+  const headers = { Authorization: `Basic ${Buffer.from(`admin:${site.password}`).toString("base64")}` };
+  const work = (async () => {
+    while (!gone) {
+      try {
+        const answer = await fetch(site.url + (count % 2 ? "/" : "/rest/api/space?limit=5"), { headers });
+        await answer.arrayBuffer();
+        if (answer.status !== 200) failures.push(answer.status);
+      } catch (error) {
+        failures.push(String(error.cause ?? error));
+      }
+      count += 1;
+      await pause(15);
+    }
+  })();
+  return {
+    async leave() {
+      gone = true;
+      await work;
+      return { failures, count };
+    },
+  };
+}
+
+async function openConsole(where, expected) {
+  const visit = await newPage(browser, {}, expected);
+  await visit.page.addInitScript(() => {
+    window.shifts = [];
+    new PerformanceObserver((list) => {
+      for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+    }).observe({ type: "layout-shift", buffered: true });
+  });
+  await visit.page.goto(site.url + where);
+  await signIn(visit.page, site);
+  await visit.page.waitForURL(site.url + where);
+  return visit;
+}
+const shifted = (page) => page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));
+
+async function planAndStart(page) {
+  await page.locator(".console-nav").getByRole("link", { name: "Plan your upgrade" }).click();
+  await page.getByRole("radio", { name: to }).check();
+  const start = button(page, `Start the upgrade to ${to}`);
+  await start.waitFor();
+  return start;
+}
+
+test("whoever is not signed in is sent to sign in, and comes back to the console", async () => {
+  const answer = await fetch(`${site.url}/admin/upgrade/plan`, { redirect: "manual" });
+  assert.equal(answer.status, 303);
+  assert.equal(answer.headers.get("location"), "/login?next=%2Fadmin%2Fupgrade%2Fplan");
+  const { page, context, wrong } = await openConsole("/admin/upgrade/plan");
+  await page.getByRole("heading", { name: "Plan your upgrade", level: 1 }).waitFor();
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("a user without the right gets 403 from the page and from each call", async () => {
+  const made = await site.call("POST", "/rest/api/admin/user", { userName: "vera", fullName: "Vera", email: "vera@example.org", password: "correct-horse-7" });
+  assert.ok(made.status < 300, JSON.stringify(made));
+  const { page, context, wrong } = await newPage(browser, {}, (status) => status === 403);
+  await page.goto(`${site.url}/login`);
+  await signIn(page, site, "vera", "correct-horse-7");
+  await page.waitForURL(`${site.url}/`);
+  assert.equal(await page.getByRole("link", { name: "General configuration" }).count(), 0);
+  const answer = await page.goto(`${site.url}/admin/upgrade`);
+  assert.equal(answer.status(), 403);
+  await page.getByRole("heading", { name: "Not allowed" }).waitFor();
+  // With the session and its token, so that nothing but the right is missing.
+  const token = await page.locator('input[name="csrf"]').inputValue();
+  const statuses = [];
+  for (const [method, where] of [
+    ["GET", "/rest/afloat/1/cluster"],
+    ["GET", "/rest/afloat/1/runs"],
+    ["POST", "/rest/afloat/1/runs"],
+    ["POST", "/rest/zdu/start"],
+    ["POST", "/rest/zdu/approve"],
+  ]) {
+    const refused = await context.request.fetch(site.url + where, { method, headers: { "X-Csrf-Token": token }, data: method === "POST" ? {} : undefined });
+    statuses.push(refused.status());
+  }
+  assert.deepEqual(statuses, [403, 403, 403, 403, 403]);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("the console's script is loaded on its own pages only, and nothing inline may run there", async () => {
+  const { page, context, wrong } = await openConsole("/admin/upgrade");
+  await page.goto(site.url);
+  assert.equal(await page.locator("script").count(), 0);
+  const answer = await page.goto(`${site.url}/admin/upgrade`);
+  const policy = answer.headers()["content-security-policy"];
+  assert.match(policy, /script-src 'self'/);
+  assert.doesNotMatch(policy, /unsafe/);
+  const script = await page.locator("script").getAttribute("src");
+  assert.match(script, /^\/assets\/console\.[0-9a-f]{16}\.js$/);
+  await page.evaluate(() => {
+    const inline = document.createElement("script");
+    inline.textContent = "window.ran = true";
+    document.body.append(inline);
+  });
+  assert.equal(await page.evaluate(() => window.ran), undefined);
+  assert.ok(wrong.length > 0 && wrong.every((each) => each.startsWith("policy:")), wrong.join("\n"));
+  await context.close();
+});
+
+test("upgrade mode is started and cancelled by hand, each after it was said what happens", async () => {
+  const { page, context, wrong } = await openConsole("/admin/upgrade");
+  await expectPhase(page, "STABLE");
+  await button(page, "Start upgrade mode").click();
+  await page.getByRole("dialog", { name: "Start upgrade mode?" }).getByText("Nothing changes for users").waitFor();
+  await page.keyboard.press("Escape");
+  assert.equal(await page.getByRole("dialog").count(), 0);
+  await expectPhase(page, "STABLE");
+  await button(page, "Start upgrade mode").click();
+  await page.getByRole("dialog").getByRole("button", { name: "Start upgrade mode" }).click();
+  await expectPhase(page, "READY_TO_UPGRADE");
+  await page.locator(".console-nav").getByRole("link", { name: "Plan your upgrade" }).click();
+  await page.getByText("An upgrade is under way").waitFor();
+  await page.getByRole("link", { name: "Go to Rolling upgrades" }).click();
+  await button(page, "Cancel upgrade mode").click();
+  await page.getByRole("dialog").getByRole("button", { name: "Cancel upgrade mode" }).click();
+  await expectPhase(page, "STABLE");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("where only older nodes answer, the page says so and goes on", async () => {
+  const { page, context } = await openConsole("/admin/upgrade", (status) => status === 404);
+  await page.route("**/rest/afloat/1/runs/notes?**", (route) =>
+    route.fulfill({ status: 404, contentType: "application/json", body: '{"statusCode":404,"message":"There is nothing at /rest/afloat/1/runs/notes."}' }),
+  );
+  await page.locator(".console-nav").getByRole("link", { name: "Plan your upgrade" }).click();
+  await page.getByText("A node of an older release answered").waitFor();
+  await page.getByRole("heading", { name: "4. Checks" }).waitFor();
+  await page.unroute("**/rest/afloat/1/runs/notes?**");
+  await context.close();
+});
+
+test("an upgrade is cancelled half-way by clicks, and every node is on the old release again", async () => {
+  const users = visitors();
+  const { page, context, wrong } = await openConsole("/admin/upgrade");
+  const start = await planAndStart(page);
+  assert.equal(await start.isDisabled(), true, "the release notes were not acknowledged");
+  await page.locator("#in-the-way").getByText("the release notes are not acknowledged").waitFor();
+  // After its first seconds the site knows everything that the checks ask for.
+  await page.waitForFunction(() => document.querySelectorAll(".check-counts").length === 1 && !document.querySelector(".check-counts").textContent.includes("not known"), null, { timeout: 60_000 });
+  await page.evaluate(() => document.querySelector(".checks + .fold")?.removeAttribute("open"));
+  await screens(page, "plan");
+  await expectAccessible(page, "Plan your upgrade");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await expectNothingSideways(page, "Plan your upgrade");
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await button(page, "I have read these release notes").click();
+  await page.getByText("Read by admin").waitFor();
+  await page.waitForFunction((name) => [...document.querySelectorAll("button")].some((each) => each.textContent === name && !each.disabled), `Start the upgrade to ${to}`);
+  await page.getByLabel("Reason").fill("CHG-4711");
+  await start.click();
+  await button(page, "Start").click();
+  await page.waitForURL(`${site.url}/admin/upgrade`);
+  await page.waitForSelector(".piece-restart", { timeout: 60_000 });
+  await button(page, "Cancel the upgrade").click();
+  await page.getByRole("dialog").getByText(`goes back to ${from}`).waitFor();
+  await button(page, "Take every node back").click();
+  await page.getByRole("heading", { name: "Latest upgrade" }).waitFor({ timeout: 60_000 });
+  await expectPhase(page, "STABLE");
+  await page.locator(".box-head").getByText("Cancelled").waitFor();
+  await page.getByText("Reason given: CHG-4711").waitFor();
+  const cluster = await site.call("GET", "/rest/afloat/1/cluster");
+  assert.deepEqual(new Set(cluster.body.members.map((member) => member.version)), new Set([from]));
+  const { failures, count } = await users.leave();
+  assert.deepEqual(failures, [], `of ${count}`);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, and a second administrator sees it too", async () => {
+  const users = visitors();
+  const { page, context, wrong } = await openConsole("/admin/upgrade");
+  const second = await openConsole("/admin/upgrade");
+  await expectPhase(page, "STABLE");
+  await page.waitForSelector(".nodes tbody tr");
+  await expectAccessible(page, "Rolling upgrades, stable");
+  const still = await shifted(page);
+  assert.ok(still < 0.1, `layout shift of ${still}`);
+  await screens(page, "stable");
+
+  const start = await planAndStart(page);
+  await page.getByText("All of them were acknowledged.").waitFor();
+  await start.click();
+  await screens(page, "plan-start");
+  await button(page, "Start").click();
+  await page.waitForSelector(".timeline");
+  await second.page.waitForSelector(".timeline", { timeout: 15_000 });
+  await page.waitForSelector(".piece-restart", { timeout: 60_000 });
+  await page.reload();
+  await page.waitForSelector(".piece-restart");
+  await button(page, "Pause").click();
+  await button(page, "Resume").waitFor({ timeout: 60_000 });
+  await expectPhase(page, "MIXED");
+  await screens(page, "rolling");
+  await expectAccessible(page, "Rolling upgrades, mixed");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await expectNothingSideways(page, "Rolling upgrades");
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await button(page, "Resume").click();
+
+  const finalize = button(page, "Run upgrade tasks and finalize upgrade");
+  await finalize.waitFor({ timeout: 120_000 });
+  await expectPhase(page, "READY_TO_RUN_UPGRADE_TASKS");
+  for (const watching of [page, second.page]) {
+    await watching.waitForFunction(() => document.querySelectorAll(".piece-restart").length >= 12, null, { timeout: 10_000 });
+    await watching.locator(".live").getByText("Live").waitFor();
+  }
+  await screens(page, "held");
+  await expectAccessible(page, "Rolling upgrades, held");
+
+  // With the keyboard alone, as some have to.
+  await finalize.focus();
+  await page.keyboard.press("Enter");
+  const name = page.getByLabel("To confirm, type the site's name");
+  const sure = button(page, "Finalize, no way back");
+  await page.keyboard.type("Aflaot");
+  assert.equal(await name.inputValue(), "Aflaot", "the field has the focus");
+  assert.equal(await sure.isDisabled(), true, "a wrong name confirms nothing");
+  await page.keyboard.press("Enter");
+  await expectPhase(page, "READY_TO_RUN_UPGRADE_TASKS");
+  await name.fill("");
+  await page.keyboard.type("Afloat");
+  await screens(page, "finalize");
+  await expectAccessible(page, "the question before finalizing");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Latest upgrade" }).waitFor({ timeout: 60_000 });
+  for (const watching of [page, second.page]) {
+    await expectPhase(watching, "STABLE");
+    await watching.locator(".facts").getByText(to).waitFor();
+  }
+  await screens(page, "finished");
+  await expectAccessible(page, "Rolling upgrades, finished");
+
+  const cluster = await site.call("GET", "/rest/afloat/1/cluster");
+  assert.equal(cluster.body.clusterVersion, to);
+  assert.deepEqual(new Set(cluster.body.members.map((member) => `${member.state} ${member.version}`)), new Set([`ACTIVE ${to}`]));
+  const { failures, count } = await users.leave();
+  assert.deepEqual(failures, [], `of ${count}`);
+  assert.ok(count > 200, `${count} requests show nothing`);
+  assert.deepEqual(wrong, []);
+  assert.deepEqual(second.wrong, []);
+  await context.close();
+  await second.context.close();
+});
