@@ -46,8 +46,8 @@ async function expectNothingSideways(page, where) {
   assert.ok(width[0] <= width[1], `${where} is ${width[0]} px wide in a window of ${width[1]} px`);
 }
 
-/** Users all the while: each answer that is not 200 is kept. */
-function visitors() {
+/** Users all the while: each answer that is not 200 is kept. They leave with the test at the latest. */
+function visitors(t) {
   const failures = [];
   let count = 0;
   let gone = false;
@@ -65,13 +65,13 @@ function visitors() {
       await pause(15);
     }
   })();
-  return {
-    async leave() {
-      gone = true;
-      await work;
-      return { failures, count };
-    },
+  const leave = async () => {
+    gone = true;
+    await work;
+    return { failures, count };
   };
+  t.after(leave);
+  return { leave };
 }
 
 async function openConsole(where, expected) {
@@ -114,7 +114,7 @@ test("a user without the right gets 403 from the page and from each call", async
   await page.goto(`${site.url}/login`);
   await signIn(page, site, "vera", "correct-horse-7");
   await page.waitForURL(`${site.url}/`);
-  assert.equal(await page.getByRole("link", { name: "General configuration" }).count(), 0);
+  assert.equal(await page.getByRole("link", { name: "Administration" }).count(), 0);
   const answer = await page.goto(`${site.url}/admin/upgrade`);
   assert.equal(answer.status(), 403);
   await page.getByRole("heading", { name: "Not allowed" }).waitFor();
@@ -189,15 +189,14 @@ test("where only older nodes answer, the page says so and goes on", async () => 
   await context.close();
 });
 
-test("an upgrade is cancelled half-way by clicks, and every node is on the old release again", async () => {
-  const users = visitors();
+test("an upgrade is cancelled half-way by clicks, and every node is on the old release again", { timeout: 300_000 }, async (t) => {
+  const users = visitors(t);
   const { page, context, wrong } = await openConsole("/admin/upgrade");
   const start = await planAndStart(page);
   assert.equal(await start.isDisabled(), true, "the release notes were not acknowledged");
   await page.locator("#in-the-way").getByText("the release notes are not acknowledged").waitFor();
   // After its first seconds the site knows everything that the checks ask for.
   await page.waitForFunction(() => document.querySelectorAll(".check-counts").length === 1 && !document.querySelector(".check-counts").textContent.includes("not known"), null, { timeout: 60_000 });
-  await page.evaluate(() => document.querySelector(".checks + .fold")?.removeAttribute("open"));
   await screens(page, "plan");
   await expectAccessible(page, "Plan your upgrade");
   await page.setViewportSize({ width: 390, height: 844 });
@@ -226,8 +225,8 @@ test("an upgrade is cancelled half-way by clicks, and every node is on the old r
   await context.close();
 });
 
-test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, and a second administrator sees it too", async () => {
-  const users = visitors();
+test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, and a second administrator sees it too", { timeout: 300_000 }, async (t) => {
+  const users = visitors(t);
   const { page, context, wrong } = await openConsole("/admin/upgrade");
   const second = await openConsole("/admin/upgrade");
   await expectPhase(page, "STABLE");
@@ -272,8 +271,9 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   await page.keyboard.press("Enter");
   const name = page.getByLabel("To confirm, type the site's name");
   const sure = button(page, "Finalize, no way back");
+  await page.waitForFunction(() => document.activeElement === document.querySelector("dialog[open] input"));
   await page.keyboard.type("Aflaot");
-  assert.equal(await name.inputValue(), "Aflaot", "the field has the focus");
+  assert.equal(await name.inputValue(), "Aflaot");
   assert.equal(await sure.isDisabled(), true, "a wrong name confirms nothing");
   await page.keyboard.press("Enter");
   await expectPhase(page, "READY_TO_RUN_UPGRADE_TASKS");
@@ -287,6 +287,11 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
     await expectPhase(watching, "STABLE");
     await watching.locator(".facts").getByText(to).waitFor();
   }
+  await button(page, "Reload").waitFor();
+  await button(page, "Reload").click();
+  await page.getByRole("heading", { name: "Latest upgrade" }).waitFor();
+  await page.waitForSelector(".piece-finalize");
+  assert.equal(await button(page, "Reload").count(), 0);
   await screens(page, "finished");
   await expectAccessible(page, "Rolling upgrades, finished");
 

@@ -127,6 +127,8 @@ const root = document.getElementById("console");
 export const session = {
   site: root?.dataset.site ?? "",
   csrf: root?.dataset.csrf ?? "",
+  /** Of the node that sent the page. */
+  version: root?.dataset.version ?? "",
 };
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -39,9 +39,11 @@ function Versions({ offered, from, chosen, choose }: { offered: Offered; from: s
 function Way({ path }: { path: Path }) {
   return (
     <>
-      <p>
-        <Said text={path.message} />
-      </p>
+      {(path.hops.length !== 1 || path.verdict !== "rolling") && (
+        <p>
+          <Said text={path.message} />
+        </p>
+      )}
       {path.hops.length > 0 && (
         <ol class="way">
           {path.hops.map((hop) => (
@@ -135,7 +137,7 @@ function CheckLine({ check }: { check: Check }) {
           <div>
             <dt>{w.toDo}</dt>
             <dd>
-              <Said text={check.action} />
+              <Said text={w.here[check.id] ?? check.action} />
             </dd>
           </div>
         )}

@@ -1,6 +1,6 @@
 // A run as lanes over time: the whole site, and one lane for each node.
 import type { Run, Step } from "./api";
-import { duration } from "./parts";
+import { clock, duration } from "./parts";
 import { words } from "./words";
 
 const kinds: Record<string, string> = {
@@ -77,6 +77,10 @@ export function Timeline({ run, steps, now, names }: { run: Run; steps: Step[]; 
             </span>
           </div>
         ))}
+      </div>
+      <div class="axis" aria-hidden="true">
+        <span>{clock(run.started_at_ms)}</span>
+        <span>{duration(scale.whole)}</span>
       </div>
       <ul class="legend" aria-hidden="true">
         {Object.entries(words.run.kinds)

@@ -115,20 +115,19 @@ function nextOf(cluster: Cluster, run: Run | null): string {
 
 function StatusPanel({ cluster, run, go, changed }: { cluster: Cluster; run: Run | null; go: (path: string) => void; changed: () => void }) {
   const [question, setQuestion] = useState<Question | null>(null);
-  const [said, setSaid] = useState<{ text: string; bad: boolean } | null>(null);
+  const [said, setSaid] = useState<{ text: string; bad: boolean; at: string } | null>(null);
   const phase = words.phases[cluster.phase] ?? words.unknownPhase;
   const { actions, hint } = actionsOf(cluster, run);
   // It says what a person is to do next; with a run at work, that is the run's affair.
   const detailed = !run || hasEnded(run) || cluster.phase === "UPGRADE_TASKS_FAILED" || cluster.phase === "RUNNING_UPGRADE_TASKS";
   // What was said belongs to the state in which it was asked.
+  const at = `${cluster.phase} ${cluster.upgradeMode} ${run?.id} ${run?.state} ${run ? isHeld(run) : ""}`;
   useEffect(() => {
-    if (!said) return;
-    const timer = window.setTimeout(() => setSaid(null), 12_000);
-    return () => window.clearTimeout(timer);
-  }, [said]);
+    if (said && said.at !== at) setSaid(null);
+  }, [said, at]);
   const send = async (action: Action) => {
     await post(action.path);
-    setSaid({ text: words.actions.done[action.key] ?? "", bad: false });
+    setSaid({ text: words.actions.done[action.key] ?? "", bad: false, at });
     changed();
   };
   const press = async (action: Action) => {
@@ -139,7 +138,7 @@ function StatusPanel({ cluster, run, go, changed }: { cluster: Cluster; run: Run
     try {
       await send(action);
     } catch (error) {
-      setSaid({ text: error instanceof Error ? error.message : String(error), bad: true });
+      setSaid({ text: error instanceof Error ? error.message : String(error), bad: true, at });
       changed();
     }
   };
@@ -324,6 +323,14 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
     <>
       <h1>{words.pages.upgrade}</h1>
       <Trouble error={cluster.error} />
+      {!active && data?.phase === "STABLE" && data.clusterVersion !== session.version && (
+        <p class="notice reload">
+          <span>{words.reload.offer(session.version, data.clusterVersion ?? "")}</span>
+          <button type="button" class="button quiet" onClick={() => location.reload()}>
+            {words.reload.button}
+          </button>
+        </p>
+      )}
       {data ? <StatusPanel cluster={data} run={run} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
       {active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={Math.max(now + Math.min(skew, 2000), run.started_at_ms)} names={(data?.members ?? []).map((member) => member.name)} />}
       {data && <TasksPanel tasks={data.tasks} />}

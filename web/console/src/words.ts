@@ -32,6 +32,11 @@ export const words = {
     unclear: "No answer came, so it is not known whether this was done. Look at the state below before you try again.",
   },
 
+  reload: {
+    offer: (served: string, site: string) => `This page comes from ${served}, and the site is now on ${site}. It goes on working; reload it when it suits you.`,
+    button: "Reload",
+  },
+
   phases: {
     STABLE: {
       label: "Stable",
@@ -158,7 +163,7 @@ export const words = {
       hold: "Hold",
       finalize: "Finalize",
       back: "Way back",
-      trouble: "Needs attention",
+      trouble: "Paused or refused",
     } as Record<string, string>,
     stepStates: {
       running: "Running",
@@ -242,6 +247,8 @@ export const words = {
     notesRead: (by: string, time: string) => `Read by ${by}, ${time}`,
     notesUnread: "Not acknowledged yet",
     notesAllRead: "All of them were acknowledged.",
+    /** Where a check can be put right on this very page. */
+    here: { notes_acknowledged: "Read them above, under Release notes, and say so there." } as Record<string, string>,
     checks: "4. Checks",
     checkAgain: "Check again",
     checking: "Checking…",
