@@ -113,6 +113,62 @@ export interface Offered {
   versions: { shortName: string; isZduAvailable: boolean; upgradePath: { title: string }[] }[];
 }
 
+// In a mixed cluster an older node answers too, without the fields that came later. What each one means by their
+// absence is said here, once, so that nobody else has to think of it.
+
+export const shapeStep = (raw: Partial<Step>): Step => ({
+  seq: 0,
+  name: "",
+  title: raw.name ?? "",
+  node: "",
+  hop: 1,
+  back: false,
+  started_at_ms: 0,
+  ended_at_ms: 0,
+  seconds: 0,
+  state: "",
+  attempt: 1,
+  detail: "",
+  ...raw,
+});
+export const shapeRun = (raw: Partial<Run>): Run => ({
+  id: 0,
+  from: "",
+  to: "",
+  state: "",
+  outcome: "",
+  reason: "",
+  actor: "",
+  started_at_ms: 0,
+  ended_at_ms: 0,
+  current: "",
+  message: "",
+  hops: [raw.to ?? ""],
+  held_since_ms: 0,
+  cancel_requested: false,
+  ...raw,
+});
+export const shapeRuns = (raw: { runs?: Partial<Run>[] }) => ({ runs: (raw.runs ?? []).map(shapeRun) });
+export const shapeCluster = (raw: Partial<Cluster>): Cluster => ({
+  phase: "STABLE",
+  message: "",
+  tasks: [],
+  ...raw,
+  site: raw.site || session.site,
+  members: (raw.members ?? []).map((member) => ({ ...member, load: member.load ?? 0 })),
+});
+export const shapePlan = (raw: Partial<Plan>): Plan => ({
+  from: "",
+  to: "",
+  possible: false,
+  verdict: "rolling",
+  hops: [raw.to ?? ""],
+  expected_ms: 0,
+  checks: [],
+  ...raw,
+  steps: (raw.steps ?? []).map((step) => ({ ...step, hop: step.hop ?? 1, point_of_no_return: step.point_of_no_return ?? false })),
+});
+
 /** `status` 0: no answer came. */
 export class CallError extends Error {
   constructor(

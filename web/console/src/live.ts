@@ -1,6 +1,6 @@
 // What changes while one looks: answers that are asked for again and again, and the events of a run.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { CallError, get } from "./api";
+import { CallError, get, shapeRun, shapeStep } from "./api";
 import type { Run, Step } from "./api";
 
 export interface Polled<T> {
@@ -10,8 +10,11 @@ export interface Polled<T> {
   refresh: () => void;
 }
 
-/** Asks for `path` every `everyMs`, and keeps the last answer where one fails. null: asks for nothing. */
-export function usePolled<T>(path: string | null, everyMs: number): Polled<T> {
+/**
+ * Asks for `path` every `everyMs`, and keeps the last answer where one fails. null: asks for nothing. `shape` fills in
+ * what an older node leaves out; always the same function.
+ */
+export function usePolled<T>(path: string | null, everyMs: number, shape: (raw: T) => T = (raw) => raw): Polled<T> {
   const [value, setValue] = useState<T | null>(null);
   const [error, setError] = useState<CallError | null>(null);
   const [turn, setTurn] = useState(0);
@@ -23,7 +26,7 @@ export function usePolled<T>(path: string | null, everyMs: number): Polled<T> {
     let timer = 0;
     const ask = async () => {
       try {
-        const answer = await get<T>(path);
+        const answer = shape(await get<T>(path));
         if (gone) return;
         setValue(answer);
         setError(null);
@@ -86,13 +89,13 @@ export function useRunEvents(id: number | null, onEnd: () => void): Followed {
       source = new EventSource(`/rest/afloat/1/runs/${id}/events?after=${last}`);
       source.onopen = () => draw(true);
       source.addEventListener("step", (event) => {
-        const step = JSON.parse(event.data) as Step;
+        const step = shapeStep(JSON.parse(event.data) as Partial<Step>);
         steps.set(step.seq, step);
         last = event.lastEventId || last;
         draw(true);
       });
       source.addEventListener("run", (event) => {
-        run = JSON.parse(event.data) as Run;
+        run = shapeRun(JSON.parse(event.data) as Partial<Run>);
         last = event.lastEventId || last;
         draw(true);
       });

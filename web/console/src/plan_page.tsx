@@ -1,6 +1,6 @@
 // Plan your upgrade: from the choice of a version to the start of a run, with everything that one wants to know before.
 import { useEffect, useState } from "preact/hooks";
-import { post } from "./api";
+import { post, shapeCluster, shapePlan } from "./api";
 import type { Check, Cluster, Notes, Offered, Path, Plan, PlannedStep, Run } from "./api";
 import { usePolled } from "./live";
 import type { Polled } from "./live";
@@ -311,7 +311,7 @@ function Part<T>({ id, title, from, lines, children }: { id: string; title: stri
 }
 
 export function PlanPage({ go }: { go: (path: string) => void }) {
-  const cluster = usePolled<Cluster>("/rest/afloat/1/cluster", 5000);
+  const cluster = usePolled<Cluster>("/rest/afloat/1/cluster", 5000, shapeCluster);
   const offered = usePolled<Offered>("/rest/troubleshooting/1.0/pre-upgrade/info", 30_000);
   const [chosen, setChosen] = useState("");
   const [hold, setHold] = useState(true);
@@ -324,7 +324,7 @@ export function PlanPage({ go }: { go: (path: string) => void }) {
   const to = chosen ? encodeURIComponent(chosen) : "";
   const path = usePolled<Path>(to ? `/rest/afloat/1/runs/path?to=${to}` : null, 30_000);
   const notes = usePolled<Notes>(to ? `/rest/afloat/1/runs/notes?to=${to}` : null, 15_000);
-  const plan = usePolled<Plan>(to ? `/rest/afloat/1/runs/plan?to=${to}` : null, 10_000);
+  const plan = usePolled<Plan>(to ? `/rest/afloat/1/runs/plan?to=${to}` : null, 10_000, shapePlan);
   const underWay = cluster.value !== null && (cluster.value.phase !== "STABLE" || cluster.value.upgradeMode === "on");
   const toRuns = (
     <a

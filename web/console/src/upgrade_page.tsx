@@ -1,6 +1,6 @@
 // Rolling upgrades: where the cluster is, what that means, and what can be done about it now.
 import { useEffect, useState } from "preact/hooks";
-import { post, session } from "./api";
+import { post, session, shapeCluster, shapeRun, shapeRuns } from "./api";
 import type { Cluster, Member, Run, UpgradeTask } from "./api";
 import { useNow, usePolled, useRunEvents } from "./live";
 import { Ask, Badge, Said, Trouble, Waiting } from "./parts";
@@ -296,11 +296,11 @@ function TasksPanel({ tasks }: { tasks: UpgradeTask[] }) {
 }
 
 export function UpgradePage({ go }: { go: (path: string) => void }) {
-  const cluster = usePolled<Cluster>("/rest/afloat/1/cluster", 1500);
-  const runs = usePolled<{ runs: Run[] }>("/rest/afloat/1/runs?limit=1", 4000);
+  const cluster = usePolled<Cluster>("/rest/afloat/1/cluster", 1500, shapeCluster);
+  const runs = usePolled<{ runs: Run[] }>("/rest/afloat/1/runs?limit=1", 4000, shapeRuns);
   const latest = runs.value?.runs[0] ?? null;
   const id = latest?.id ?? null;
-  const whole = usePolled<Run>(latest && !hasEnded(latest) ? `/rest/afloat/1/runs/${id}` : null, 1500);
+  const whole = usePolled<Run>(latest && !hasEnded(latest) ? `/rest/afloat/1/runs/${id}` : null, 1500, shapeRun);
   const changed = () => {
     cluster.refresh();
     runs.refresh();
@@ -309,7 +309,9 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
   const events = useRunEvents(id, changed);
   // The stream is first with what has changed; progress is only in the answer about the run as a whole.
   const told = events.run ?? latest;
-  const run: Run | null = told && { ...told, steps_total: whole.value?.steps_total, steps_done: whole.value?.steps_done, left_ms: whole.value?.left_ms };
+  const hold = events.steps.findLast((step) => step.name === "hold_before_finalize" && !step.ended_at_ms);
+  const held_since_ms = told?.held_since_ms || (told?.state === "paused" ? (hold?.started_at_ms ?? 0) : 0);
+  const run: Run | null = told && { ...told, held_since_ms, steps_total: whole.value?.steps_total, steps_done: whole.value?.steps_done, left_ms: whole.value?.left_ms };
   const active = run !== null && !hasEnded(run);
   const now = useNow(active);
   const skew = whole.value?.now_ms ? whole.value.now_ms - Date.now() : 0;
@@ -317,8 +319,7 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
     if (events.steps.length > 0) cluster.refresh();
   }, [events.steps.length, events.run?.state]);
 
-  const site = cluster.value?.site || session.site;
-  const data = cluster.value && { ...cluster.value, site };
+  const data = cluster.value;
   return (
     <>
       <h1>{words.pages.upgrade}</h1>
