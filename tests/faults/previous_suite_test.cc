@@ -143,7 +143,9 @@ TEST(Long, ThePreviousReleasesOwnTestsOfWholeSitesPassOnTheDataOfACancelledUpgra
               initdb,
               (source / "build/release/tests/upgrade_tests").string()};
   run.env["AFLOAT_PROGRAM"] = (source / "build/bundle/afloat").string();
-  run.env["AFLOAT_WEB"] = (source / "web").string();
+  // Since the console, what the nodes serve is put together below build/.
+  const auto built_web = source / "build/web";
+  run.env["AFLOAT_WEB"] = (fs::exists(built_web) ? built_web : source / "web").string();
   auto said = local::run_command(run, minutes(40));
   ASSERT_TRUE(said) << said.error().message();
   int passed = 0;

@@ -19,8 +19,9 @@ TEST(Console, IsServedToAdministratorsAloneAndItsScriptIsAnAssetNamedByItsConten
   EXPECT_EQ(sent_away.status, 303);
   EXPECT_EQ(sent_away.headers.get("Location"), "/login?next=%2Fadmin%2Fupgrade%2Fplan");
 
-  const auto made = admin.post("/rest/api/admin/user",
-                               R"({"userName":"vera","fullName":"Vera","email":"v@localhost","password":"longer-than-8"})");
+  const auto made =
+      admin.post("/rest/api/admin/user",
+                 R"({"userName":"vera","fullName":"Vera","email":"v@localhost","password":"longer-than-8"})");
   ASSERT_LT(made.status, 300) << *made.body;
   HttpClient vera(node.url(), "vera", "longer-than-8");
   const auto refused = vera.get("/admin/upgrade");
