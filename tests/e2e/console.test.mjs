@@ -103,6 +103,10 @@ test("whoever is not signed in is sent to sign in, and comes back to the console
   assert.equal(answer.headers.get("location"), "/login?next=%2Fadmin%2Fupgrade%2Fplan");
   const { page, context, wrong } = await openConsole("/admin/upgrade/plan");
   await page.getByRole("heading", { name: "Plan your upgrade", level: 1 }).waitFor();
+  await page.reload();
+  await button(page, `Start the upgrade to ${to}`).waitFor();
+  const still = await shifted(page);
+  assert.ok(still < 0.1, `layout shift of ${still}`);
   assert.deepEqual(wrong, []);
   await context.close();
 });

@@ -29,9 +29,9 @@ export function Badge({ tone, children }: { tone: Tone; children: ComponentChild
 }
 
 /** Draws the place of what is still on its way, as high as it will be. */
-export function Waiting({ lines }: { lines: number }) {
+export function Waiting({ lines, rem }: { lines: number; rem?: number }) {
   return (
-    <div class="waiting" role="status">
+    <div class="waiting" role="status" style={rem ? { height: `${rem}rem` } : {}}>
       <span class="hidden">{words.loading}</span>
       {Array.from({ length: lines }, (_, at) => (
         <span class="waiting-line" key={at} aria-hidden="true" />

@@ -294,7 +294,7 @@ function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Not
   );
 }
 
-function Part<T>({ id, title, from, lines, children }: { id: string; title: string; from: Polled<T>; lines: number; children: (value: T) => preact.ComponentChildren }) {
+function Part<T>({ id, title, from, lines, rem, children }: { id: string; title: string; from: Polled<T>; lines: number; rem?: number; children: (value: T) => preact.ComponentChildren }) {
   return (
     <section class="panel-box" aria-labelledby={id}>
       <h2 id={id}>{title}</h2>
@@ -305,7 +305,7 @@ function Part<T>({ id, title, from, lines, children }: { id: string; title: stri
       ) : (
         <Trouble error={from.error} />
       )}
-      {from.value ? children(from.value) : !from.error && <Waiting lines={lines} />}
+      {from.value ? children(from.value) : !from.error && <Waiting lines={lines} rem={rem} />}
     </section>
   );
 }
@@ -350,12 +350,12 @@ export function PlanPage({ go }: { go: (path: string) => void }) {
         </div>
       ) : (
         <>
-          <Part id="choose" title={w.choose} from={offered} lines={2}>
+          <Part id="choose" title={w.choose} from={offered} lines={2} rem={3.2}>
             {(value) => <Versions offered={value} from={cluster.value?.clusterVersion ?? ""} chosen={chosen} choose={setChosen} />}
           </Part>
           {(chosen || !offered.value) && (
             <>
-              <Part id="way" title={w.way} from={path} lines={2}>
+              <Part id="way" title={w.way} from={path} lines={2} rem={3.45}>
                 {(value) => <Way path={value} />}
               </Part>
               <Part id="notes" title={w.notes} from={notes} lines={6}>

@@ -42,8 +42,8 @@ interface Action {
   path: string;
 }
 
-/** What may be done now, as the site would accept it. */
-function actionsOf(cluster: Cluster, run: Run | null): { actions: Action[]; hint: string } {
+/** What may be done now, as the site would accept it. `hop`: the one that the run is at, of a chain, from 1. */
+function actionsOf(cluster: Cluster, run: Run | null, hop: number): { actions: Action[]; hint: string } {
   const a = words.actions;
   const finalize = (path: string, to: string): Action => ({
     key: "finalize",
@@ -62,12 +62,12 @@ function actionsOf(cluster: Cluster, run: Run | null): { actions: Action[]; hint
       button: a.cancelRun.button,
       kind: "danger",
       path: `${at}/cancel`,
-      question: { title: a.cancelRun.title, effect: a.cancelRun.effect(run.from), confirm: a.cancelRun.confirm, danger: true },
+      question: { title: a.cancelRun.title, effect: a.cancelRun.effect(run.hops[hop - 2] ?? run.from), confirm: a.cancelRun.confirm, danger: true },
     };
     if (cluster.phase === "UPGRADE_TASKS_FAILED") return { actions: run.state === "paused" ? [retry, { ...resume, kind: "quiet" }] : [retry], hint: a.retry.hint };
     if (cluster.phase === "RUNNING_UPGRADE_TASKS") return { actions: run.state === "paused" ? [resume] : [], hint: "" };
     if (run.state === "rolling_back" || run.cancel_requested) return { actions: [], hint: "" };
-    if (isHeld(run)) return { actions: [finalize(`${at}/resume`, run.to), cancel], hint: "" };
+    if (isHeld(run)) return { actions: [finalize(`${at}/resume`, run.hops[hop - 1] ?? run.to), cancel], hint: "" };
     if (run.state === "paused") return { actions: [resume, cancel], hint: a.resume.hint };
     return { actions: [pauses, cancel], hint: a.pause.hint };
   }
@@ -113,11 +113,11 @@ function nextOf(cluster: Cluster, run: Run | null): string {
   return words.byRun[run.state as keyof typeof words.byRun] ?? phase.next;
 }
 
-function StatusPanel({ cluster, run, go, changed }: { cluster: Cluster; run: Run | null; go: (path: string) => void; changed: () => void }) {
+function StatusPanel({ cluster, run, hop, go, changed }: { cluster: Cluster; run: Run | null; hop: number; go: (path: string) => void; changed: () => void }) {
   const [question, setQuestion] = useState<Question | null>(null);
   const [said, setSaid] = useState<{ text: string; bad: boolean; at: string } | null>(null);
   const phase = words.phases[cluster.phase] ?? words.unknownPhase;
-  const { actions, hint } = actionsOf(cluster, run);
+  const { actions, hint } = actionsOf(cluster, run, hop);
   // It says what a person is to do next; with a run at work, that is the run's affair.
   const detailed = !run || hasEnded(run) || cluster.phase === "UPGRADE_TASKS_FAILED" || cluster.phase === "RUNNING_UPGRADE_TASKS";
   // What was said belongs to the state in which it was asked.
@@ -332,7 +332,7 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
           </button>
         </p>
       )}
-      {data ? <StatusPanel cluster={data} run={run} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
+      {data ? <StatusPanel cluster={data} run={run} hop={events.steps.at(-1)?.hop ?? 1} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
       {active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={Math.max(now + Math.min(skew, 2000), run.started_at_ms)} names={(data?.members ?? []).map((member) => member.name)} />}
       {data && <TasksPanel tasks={data.tasks} />}
       {data ? <NodesPanel members={data.members} clusterVersion={data.clusterVersion ?? ""} /> : <div class="panel-box"><Waiting lines={5} /></div>}
