@@ -33,11 +33,13 @@ async function freePorts(count) {
   throw new Error(`no ${count} free ports in a row between 20000 and 30000`);
 }
 
-export async function startSite() {
+/** `env`: what agent and nodes find in their environment besides ours. */
+export async function startSite(env = {}) {
   const { program, catalogue, from } = bundles();
   const port = await freePorts(8);
   const child = spawn(program, ["up", "--catalogue", catalogue, "--version", from, "--base-port", String(port)], {
     stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
   });
   let said = "";
   for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
