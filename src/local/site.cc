@@ -365,7 +365,7 @@ Result<CommandOutput> Site::afloat_of(const std::string& program, std::vector<st
   run.argv = {program};
   run.argv.insert(run.argv.end(), args.begin(), args.end());
   // These find the site by its address, AFLOAT_SITE.
-  const bool by_address = !args.empty() && (args[0] == "status" || args[0] == "nodes" ||
+  const bool by_address = !args.empty() && (args[0] == "status" || args[0] == "nodes" || args[0] == "events" ||
                                             (args[0] == "upgrade" && args.size() > 1 && args[1] != "expand"));
   if (!by_address && std::ranges::find(args, "--config") == args.end()) {
     run.argv.push_back("--config");
