@@ -299,7 +299,7 @@ TEST_P(IgnoresSigterm, EachNodeIsKilledOnTheWayBackAndNobodyNotices) {
   auto& site = story.site();
   ASSERT_NO_FATAL_FAILURE(story.begin(wishes(GetParam())));
   ASSERT_NO_FATAL_FAILURE(story.expect_noticed());
-  ASSERT_NO_FATAL_FAILURE(story.expect_paused());
+  ASSERT_NO_FATAL_FAILURE(story.expect_paused({"afloat upgrade finalize", "afloat upgrade cancel"}));
   ASSERT_NO_FATAL_FAILURE(story.cancel());
   const auto log = local::read_file(site->dir() + "/logs/agent-host1.log").value_or("");
   for (const auto* node : node_names)
