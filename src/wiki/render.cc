@@ -9,35 +9,11 @@
 #include "base/text.h"
 #include "wiki/sanitise.h"
 #include "wiki/storage_xml.h"
+#include "wiki/xml_node.h"
 
 namespace afloat::wiki {
 namespace {
 
-std::string_view name_of(const xmlNode* node) { return reinterpret_cast<const char*>(node->name); }
-/// "ac", "ri", or "" for HTML.
-std::string_view prefix_of(const xmlNode* node) {
-  return node->ns && node->ns->prefix ? std::string_view(reinterpret_cast<const char*>(node->ns->prefix))
-                                      : std::string_view();
-}
-bool is(const xmlNode* node, std::string_view prefix, std::string_view name) {
-  return node->type == XML_ELEMENT_NODE && prefix_of(node) == prefix && name_of(node) == name;
-}
-/// Text of an attribute, whatever its prefix.
-std::string attribute(const xmlNode* node, std::string_view name) {
-  for (const xmlAttr* a = node->properties; a; a = a->next) {
-    if (name != reinterpret_cast<const char*>(a->name)) continue;
-    std::string out;
-    for (const xmlNode* part = a->children; part; part = part->next)
-      if (part->content) out += reinterpret_cast<const char*>(part->content);
-    return out;
-  }
-  return {};
-}
-const xmlNode* child(const xmlNode* node, std::string_view prefix, std::string_view name) {
-  for (const xmlNode* c = node->children; c; c = c->next)
-    if (is(c, prefix, name)) return c;
-  return nullptr;
-}
 void append_text(const xmlNode* node, std::string& out) {
   for (; node; node = node->next) {
     if (node->type == XML_TEXT_NODE || node->type == XML_CDATA_SECTION_NODE) {
@@ -60,10 +36,6 @@ std::string parameter(const xmlNode* macro, std::string_view name) {
 PageReference page_reference(const xmlNode* page) {
   return {attribute(page, "space-key"), attribute(page, "content-title")};
 }
-int heading_level(std::string_view name) {
-  return name.size() == 2 && name[0] == 'h' && name[1] >= '1' && name[1] <= '6' ? name[1] - '0' : 0;
-}
-
 void gather(const xmlNode* node, std::set<PageReference>& pages, std::set<std::string>& attachments) {
   for (; node; node = node->next) {
     if (node->type != XML_ELEMENT_NODE) continue;
@@ -162,10 +134,8 @@ class Renderer {
     for (const xmlAttr* a = node->properties; a; a = a->next) {
       const std::string_view key = reinterpret_cast<const char*>(a->name);
       if (a->ns || key == "id") continue;
-      std::string raw;
-      for (const xmlNode* part = a->children; part; part = part->next)
-        if (part->content) raw += reinterpret_cast<const char*>(part->content);
-      if (auto value = clean_attribute(name, key, raw)) out_ += fmt::format(" {}=\"{}\"", key, escape_html(*value));
+      if (auto value = clean_attribute(name, key, value_of(a)))
+        out_ += fmt::format(" {}=\"{}\"", key, escape_html(*value));
     }
     if (name == "a" && url_leaves_site(attribute(node, "href"))) out_ += " rel=\"noopener noreferrer\"";
     if (name == "img") out_ += " loading=\"lazy\"";
