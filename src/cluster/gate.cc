@@ -10,7 +10,7 @@ constexpr std::array table = {
     Gate{"body_store", 1, 1, 0, "writing page bodies to page_body alone, without page_version.body",
          "gone from the code with 1.2.0, which can't be reached from 1.0 in one hop; the name stays taken"},
     Gate{"search_words", 1, 2, 0, "writing page_search without its column document",
-         "with the first release that can't be reached from 1.1 in one hop"},
+         "gone from the code with 1.3.0, which can't be reached from 1.1 in one hop; the name stays taken"},
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ using std::chrono::seconds;
 namespace {
 
 sqlite::Options database_of(const TrialOptions& options) {
-  return {options.data + "/trial.db", store::sqlite_statements, store::trial_schema(), store::trial_schema_version};
+  return {options.data + "/trial.db", store::sqlite_statements, store::trial_schema(), store::trial_changes()};
 }
 
 SiteConfig site_of(const TrialOptions& options) {

@@ -2,6 +2,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -26,8 +27,9 @@ struct SqliteForm {
 std::span<const SqliteForm> sqlite_forms();
 std::string statement_digest(std::string_view sql);
 
-/// The tables of a trial, run once on an empty file, and their version.
+/// The tables of a trial as 1.2.0 made them, run once on an empty file.
 std::span<const std::string_view> trial_schema();
-inline constexpr int trial_schema_version = 1;
+/// What later releases changed in them, by the version of the file afterwards, in rising order.
+std::span<const std::pair<int, std::string_view>> trial_changes();
 
 }  // namespace afloat::store

@@ -61,8 +61,8 @@ std::span<const SqliteForm> sqlite_forms() {
        {create_page,
         "insert into page_body (hash, size, data) values ($7::bytea, $8::bigint, $9::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
-        "insert into page_version (page_id, number, title, body_hash, message, author)"
-        " values (@1, @2, $4, $7::bytea, $5, $6::bigint)",
+        "insert into page_version (page_id, number, title, body_hash, message, author, words_added, words_removed)"
+        " values (@1, @2, $4, $7::bytea, $5, $6::bigint, $13::integer, $14::integer)",
         index_create}},
       {"a new home page",
        "233a2e6f300f6774",
@@ -71,16 +71,16 @@ std::span<const SqliteForm> sqlite_forms() {
         " from space s where lower(s.key) = lower($1) returning id, version",
         "insert into page_body (hash, size, data) values ($4::bytea, $5::bigint, $6::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
-        "insert into page_version (page_id, number, title, body_hash, author)"
-        " values (@1, @2, $2, $4::bytea, $3::bigint)",
+        "insert into page_version (page_id, number, title, body_hash, author, words_added, words_removed)"
+        " values (@1, @2, $2, $4::bytea, $3::bigint, $10::integer, $11::integer)",
         "insert into page_search (page_id, title_words, words, plain, version) values (@1, $9, $8, $7, @2)"}},
       {"a saved page",
        "91aab6036a57113c",
        {save_page,
         "insert into page_body (hash, size, data) values ($6::bytea, $7::bigint, $8::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
-        "insert into page_version (page_id, number, title, body_hash, message, author)"
-        " values (@1, @2, $3, $6::bytea, $4, $5::bigint)",
+        "insert into page_version (page_id, number, title, body_hash, message, author, words_added, words_removed)"
+        " values (@1, @2, $3, $6::bytea, $4, $5::bigint, $12::integer, $13::integer)",
         "insert into page_search (page_id, title_words, words, plain, version) values (@1, $11, $10, $9, @2)"
         " on conflict (page_id) do update set title_words = excluded.title_words, words = excluded.words,"
         " plain = excluded.plain, version = excluded.version"}},
@@ -89,8 +89,8 @@ std::span<const SqliteForm> sqlite_forms() {
        {save_and_move_page,
         "insert into page_body (hash, size, data) values ($7::bytea, $8::bigint, $9::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
-        "insert into page_version (page_id, number, title, body_hash, message, author)"
-        " values (@1, @2, $3, $7::bytea, $4, $5::bigint)",
+        "insert into page_version (page_id, number, title, body_hash, message, author, words_added, words_removed)"
+        " values (@1, @2, $3, $7::bytea, $4, $5::bigint, $13::integer, $14::integer)",
         "insert into page_search (page_id, title_words, words, plain, version) values (@1, $12, $11, $10, @2)"
         " on conflict (page_id) do update set title_words = excluded.title_words, words = excluded.words,"
         " plain = excluded.plain, version = excluded.version"}},

@@ -37,8 +37,6 @@ Letter letter_at(std::string_view text) {
 
 }  // namespace
 
-IndexForm index_form(Gates gates) { return gates.reached(1, 2, 0) ? IndexForm::words : IndexForm::both; }
-
 std::string index_words(std::string_view text) {
   std::string out;
   out.reserve(text.size());
@@ -73,19 +71,15 @@ std::string text_vector(std::string_view argument) {
   return fmt::format("setweight(to_tsvector('simple', {0}), 'B') || to_tsvector('english', 'the ' || {0})", argument);
 }
 
-std::string index_sql(IndexForm form, std::string_view row, std::size_t first) {
+std::string index_sql(std::string_view row, std::size_t first) {
   const auto plain = fmt::format("${}::text", first), words = fmt::format("${}::text", first + 1),
              title_words = fmt::format("${}::text", first + 2);
-  const bool both = form == IndexForm::both;
   return fmt::format(
-      "insert into page_search (page_id, {0}title_words, words, plain, version)"
-      " select r.id, {1}t.title_words, t.title_words || {2}, {3}, r.version"
-      " from {4} r, (select {5} as title_words) t"
-      " on conflict (page_id) do update set {6}title_words = excluded.title_words, words = excluded.words,"
+      "insert into page_search (page_id, title_words, words, plain, version)"
+      " select r.id, t.title_words, t.title_words || {}, {}, r.version from {} r, (select {} as title_words) t"
+      " on conflict (page_id) do update set title_words = excluded.title_words, words = excluded.words,"
       " plain = excluded.plain, version = excluded.version",
-      both ? "document, " : "",
-      both ? fmt::format("setweight(to_tsvector('english', r.title), 'A') || to_tsvector('english', {}), ", plain) : "",
-      text_vector(words), plain, row, title_vector(title_words), both ? "document = excluded.document, " : "");
+      text_vector(words), plain, row, title_vector(title_words));
 }
 
 void index_args(std::vector<Value>& args, IndexedPage page) {

@@ -7,19 +7,11 @@
 
 /// How pages lie in page_search, the rows that search and its excerpts read.
 ///
-/// Up to 1.1 a row had `document`, the English stems of title and text. Since 1.2.0 it has `title_words`
-/// (the title's words: as they are, weight A, and stemmed, C), `words` (these, the text's words as they are, B, and
-/// its stems, D), `plain` (the text itself, for excerpts) and `version` (the page's version that all this is of).
-/// While a site rolls from the one to the other, nodes of both releases read and write: until the gate `search_words`
-/// opens, this release writes both forms and reads the new one if it is there, else the old column. Afterwards no
-/// statement names `document`, which finalize then drops.
+/// Since 1.2.0 a row has `title_words` (the title's words: as they are, weight A, and stemmed, C), `words` (these, the
+/// text's words as they are, B, and its stems, D), `plain` (the text itself, for excerpts) and `version` (the page's
+/// version that all this is of). Up to 1.1 it had `document` alone; a site that has been finalized at 1.2, as each one
+/// has that this release can join, has no such column any more.
 namespace afloat::store {
-
-enum class IndexForm {
-  both,   ///< 1.1 nodes may read and write
-  words,  ///< the gate is open: no `document`
-};
-IndexForm index_form(Gates gates);
 
 /// The words of `text` (UTF-8) between single spaces: letters and digits stay, all else separates, so that
 /// "max_connections" is two words that follow one another, in a page and in a question alike. Case stays.
@@ -41,7 +33,7 @@ std::string title_vector(std::string_view argument);
 std::string text_vector(std::string_view argument);
 /// Writes the page_search row of `row`, a table expression with the columns id, title, version. Its three
 /// arguments, from number `first` on, are those of index_args().
-std::string index_sql(IndexForm form, std::string_view row, std::size_t first);
+std::string index_sql(std::string_view row, std::size_t first);
 void index_args(std::vector<Value>& args, IndexedPage page);
 
 }  // namespace afloat::store

@@ -43,15 +43,6 @@ TEST(PageIndex, KeepsLettersAndDigits) {
   }
 }
 
-TEST(PageIndex, TheOldFormIsWrittenUntilTheReleaseIsFinalized) {
-  EXPECT_EQ(index_form({1, 10010009}), IndexForm::both);   // 1.1.0
-  EXPECT_EQ(index_form({1, 10019999}), IndexForm::both);   // the last 1.1
-  EXPECT_EQ(index_form({2, 10020000}), IndexForm::words);  // a pre-release of 1.2.0
-  EXPECT_EQ(index_form({2, 10020009}), IndexForm::words);
-  EXPECT_NE(index_sql(IndexForm::both, "saved", 1).find("document"), std::string::npos);
-  EXPECT_EQ(index_sql(IndexForm::words, "saved", 1).find("document"), std::string::npos);
-}
-
 TEST(PageIndex, TakesTheTextWithoutItsMarkupUpToTheLimit) {
   const auto page = indexed_page("The_Title", "<p>One &amp; <b>two</b></p>", 500);
   EXPECT_EQ(page.title_words, "The Title");

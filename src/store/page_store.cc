@@ -10,7 +10,6 @@
 #include "store/page_index.h"
 #include "store/page_rows.h"
 
-// What search reads is written in the form that the request's gates allow: store/page_index.h.
 namespace afloat::store {
 
 namespace {
@@ -19,12 +18,6 @@ constexpr std::string_view unique_violation = "23505";
 constexpr std::string_view not_null_violation = "23502";
 // Database::write: the change was made, but the connection broke before its rows arrived.
 constexpr std::string_view committed_unseen = "COMMITTED";
-
-/// A statement in both forms that the rows of page_search can have.
-struct BothForms {
-  std::string both, words;
-  std::string_view in(Gates gates) const { return index_form(gates) == IndexForm::both ? both : words; }
-};
 
 /// `condition` closes the statement; the columns after page_columns are those of the body, message, ancestors, labels.
 std::string read_sql(std::string_view condition) {
@@ -74,7 +67,7 @@ Result<void> check_title(std::string_view title) {
 }
 
 /// The statements that write a page end with the arguments of write_body(), whose first one has this number.
-std::string with_body(std::string_view sql, std::size_t first, IndexForm form) {
+std::string with_body(std::string_view sql, std::size_t first) {
   // Only what is really written is stored: the row that the statement creates or saves.
   const std::string_view row = sql.contains("saved as (") ? "saved" : "created";
   auto out = replace_all(
@@ -83,18 +76,19 @@ std::string with_body(std::string_view sql, std::size_t first, IndexForm form) {
                   " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
                   first, first + 1, first + 2, row));
   out = replace_all(std::move(out), "{body_hash}", fmt::format("${}::bytea", first));
-  return replace_all(std::move(out), "{index_page}", index_sql(form, row, first + 3));
-}
-BothForms with_body(std::string_view sql, std::size_t first) {
-  return {with_body(sql, first, IndexForm::both), with_body(sql, first, IndexForm::words)};
+  out = replace_all(std::move(out), "{change}", fmt::format("${}::integer, ${}::integer", first + 6, first + 7));
+  return replace_all(std::move(out), "{index_page}", index_sql(row, first + 3));
 }
 
-void write_body(std::vector<Value>& args, std::string_view title, std::string_view body, std::size_t text_limit) {
+void write_body(std::vector<Value>& args, std::string_view title, std::string_view body, wiki::ChangeSize change,
+                std::size_t text_limit) {
   auto stored = store_body(body);
   args.push_back(Value::bytes(std::move(stored.hash)));
   args.emplace_back(stored.size);
   args.push_back(Value::bytes(std::move(stored.data)));
   index_args(args, indexed_page(title, body, text_limit));
+  args.emplace_back(change.added_words);
+  args.emplace_back(change.removed_words);
 }
 
 // A space that is not there makes space_id null, a parent that is not there makes position null: both raise
@@ -115,17 +109,17 @@ created as (
   returning id, title, version),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, body_hash, message, author)
-  select created.id, 1, created.title, {body_hash}, $5::text, $6::bigint from created),
+  insert into page_version (page_id, number, title, body_hash, message, author, words_added, words_removed)
+  select created.id, 1, created.title, {body_hash}, $5::text, $6::bigint, {change} from created),
 indexed as ({index_page})
 select created.id, 1 from created)";
 
-Statement create_statement(Gates gates, const NewPage& page, std::size_t text_limit) {
+Statement create_statement(const NewPage& page, std::size_t text_limit) {
   static const auto sql = with_body(create_sql, 7);
   Statement statement{
-      sql.in(gates),
+      sql,
       {page.id, page.space_key, page.parent_id, std::string(trim(page.title)), page.message, page.author}};
-  write_body(statement.args, page.title, page.body, text_limit);
+  write_body(statement.args, page.title, page.body, wiki::change_size("", page.body), text_limit);
   return statement;
 }
 
@@ -138,8 +132,8 @@ with saved as (
   returning id, version, title),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, body_hash, message, author)
-  select saved.id, saved.version, saved.title, {body_hash}, $4::text, $5::bigint from saved),
+  insert into page_version (page_id, number, title, body_hash, message, author, words_added, words_removed)
+  select saved.id, saved.version, saved.title, {body_hash}, $4::text, $5::bigint, {change} from saved),
 indexed as ({index_page})
 select saved.id, saved.version from saved)";
 
@@ -159,8 +153,8 @@ saved as (
   returning id, version, title),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, body_hash, message, author)
-  select saved.id, saved.version, saved.title, {body_hash}, $4::text, $5::bigint from saved),
+  insert into page_version (page_id, number, title, body_hash, message, author, words_added, words_removed)
+  select saved.id, saved.version, saved.title, {body_hash}, $4::text, $5::bigint, {change} from saved),
 indexed as ({index_page})
 select saved.id, saved.version from saved)";
 
@@ -173,13 +167,14 @@ with created as (
   returning id, title, version),
 stored as ({store_body}),
 written as (
-  insert into page_version (page_id, number, title, body_hash, author)
-  select created.id, 1, created.title, {body_hash}, $3::bigint from created)
+  insert into page_version (page_id, number, title, body_hash, author, words_added, words_removed)
+  select created.id, 1, created.title, {body_hash}, $3::bigint, {change} from created)
 {index_page})";
 
 constexpr std::string_view version_columns =
-    " v.number, v.title, v.message, u.name, u.full_name, (extract(epoch from v.created_at) * 1000)::bigint ";
-constexpr int version_column_count = 6;
+    " v.number, v.title, v.message, u.name, u.full_name, (extract(epoch from v.created_at) * 1000)::bigint,"
+    " v.words_added, v.words_removed ";
+constexpr int version_column_count = 8;
 
 PageVersion version_from(const Rows& rows, std::size_t row) {
   PageVersion version;
@@ -188,6 +183,8 @@ PageVersion version_from(const Rows& rows, std::size_t row) {
   version.message = rows.text(row, 2);
   version.author = user_name(rows, row, 3);
   version.created_at_ms = rows.number(row, 5);
+  if (!rows.is_null(row, 6))
+    version.change = {static_cast<int>(rows.number(row, 6)), static_cast<int>(rows.number(row, 7))};
   return version;
 }
 
@@ -221,11 +218,10 @@ Error explain_write_error(const Error& error, std::string_view title) {
           error.code()};
 }
 
-Statement homepage_statement(Gates gates, std::string space_key, std::string title, std::string body,
-                             std::int64_t author) {
+Statement homepage_statement(std::string space_key, std::string title, std::string body, std::int64_t author) {
   static const auto sql = with_body(homepage_sql, 4);
-  Statement statement{sql.in(gates), {std::move(space_key), title, author}};
-  write_body(statement.args, title, body, searched_bytes_at_least);
+  Statement statement{sql, {std::move(space_key), title, author}};
+  write_body(statement.args, title, body, wiki::change_size("", body), searched_bytes_at_least);
   return statement;
 }
 
@@ -311,7 +307,7 @@ Task<std::vector<SavedPage>> create_pages(Database& database, Gates gates, std::
   for (const auto text_limit : {searched_bytes, searched_bytes_at_least}) {
     std::vector<Statement> statements;
     statements.reserve(pages.size());
-    for (const auto& page : pages) statements.push_back(create_statement(gates, page, text_limit));
+    for (const auto& page : pages) statements.push_back(create_statement(page, text_limit));
     auto results = co_await database.write(gates, std::move(statements), created_changes(pages), deadline);
     if (results) {
       for (const auto& rows : *results) created.push_back({rows.number(0, 0), 1});
@@ -351,11 +347,13 @@ Task<SavedPage> create_page(Database& database, Gates gates, NewPage page, Deadl
 Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadline deadline) {
   page.title = std::string(trim(page.title));
   if (auto fit = check_title(page.title); !fit) co_return std::unexpected(fit.error());
-  // Read first: for a precise refusal, and because the space's readers are told only when the tree changes.
-  const Statement read_head = {
-      "select p.version, p.status, p.title, p.parent_id, s.key from page p join space s on s.id = p.space_id"
-      " where p.id = $1::bigint",
-      {page.id}};
+  // Read first: for a precise refusal, because the space's readers are told only when the tree changes, and for the
+  // text that this one follows.
+  static const auto head_sql = fmt::format(
+      "select p.version, p.status, p.title, p.parent_id, s.key, {} from page p join space s on s.id = p.space_id"
+      " left join page_version v on v.page_id = p.id and v.number = p.version {} where p.id = $1::bigint",
+      body_columns, body_join);
+  const Statement read_head = {head_sql, {page.id}};
   auto head = co_await database.read(read_head, deadline);
   if (!head) co_return std::unexpected(head.error());
   if (head->empty() || head->text(0, 1) != "current") co_return std::unexpected(no_such_page(page.id));
@@ -367,6 +365,8 @@ Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadli
                     page.id, current, page.expected_version));
   };
   if (head->number(0, 0) != page.expected_version) co_return std::unexpected(stale(head->number(0, 0)));
+  // A damaged text must not keep people from replacing it.
+  const auto change = wiki::change_size(body_from(*head, 0, 5).value_or(""), page.body);
   const auto parent = optional_number(*head, 0, 3);
   const bool moves = page.parent_id && page.parent_id != parent;
   std::vector<Database::Change> changes{{"page", std::to_string(page.id)}};
@@ -375,10 +375,10 @@ Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadli
   for (const auto text_limit : {searched_bytes, searched_bytes_at_least}) {
     static const auto save = with_body(save_sql, 6), save_and_move = with_body(save_and_move_sql, 7);
     std::vector<Statement> statements(1);
-    statements[0].sql = (moves ? save_and_move : save).in(gates);
+    statements[0].sql = moves ? save_and_move : save;
     statements[0].args = {page.id, page.expected_version, page.title, page.message, page.author};
     if (moves) statements[0].args.emplace_back(page.parent_id);
-    write_body(statements[0].args, page.title, page.body, text_limit);
+    write_body(statements[0].args, page.title, page.body, change, text_limit);
     auto results = co_await database.write(gates, std::move(statements), changes, deadline);
     if (results) {
       const auto& rows = results->front();

@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "ports/database.h"
+#include "wiki/diff.h"
 
 /// Pages and their versions. Functions take the Gates of the request, so that no release's change of a form misses
-/// one: today they decide in which form page_search is written (page_index.h), and reading has one form.
+/// one: in this release all forms are the same whatever the gates.
 /// Writes are to be wrapped in server::with_gates. Times are milliseconds since 1970.
 namespace afloat::store {
 
@@ -55,6 +56,8 @@ struct PageVersion {
   std::string message;
   UserName author;
   std::int64_t created_at_ms = 0;
+  /// Against the version before it. nullopt: a node of 1.2 wrote it, and the upgrade to 1.3 has not met it yet.
+  std::optional<wiki::ChangeSize> change;
 };
 
 struct NewPage {
@@ -107,8 +110,7 @@ Task<std::vector<std::int64_t>> reserve_page_ids(Database& database, int count, 
 Task<SavedPage> save_page(Database& database, Gates gates, SavePage page, Deadline deadline);
 
 /// Part of create_space's batch: the page whose id is space.homepage_id.
-Statement homepage_statement(Gates gates, std::string space_key, std::string title, std::string body,
-                             std::int64_t author);
+Statement homepage_statement(std::string space_key, std::string title, std::string body, std::int64_t author);
 /// For tables of many pages: the statement's error 23505 as "title already exists", others as they are.
 Error explain_write_error(const Error& error, std::string_view title);
 

@@ -9,7 +9,6 @@
 #include "store/page_rows.h"
 #include "store/search_terms.h"
 #include "store/search_trial.h"
-#include "wiki/storage_xml.h"
 
 namespace afloat::store {
 
@@ -36,7 +35,6 @@ constexpr int excerpt_characters = 100'000;
 /// What somebody asked for, as the index understands it.
 struct Question {
   std::string words;               ///< tsquery for the words, "" = nothing can be found
-  std::string document;            ///< tsquery for rows that have the old form only
   std::vector<std::string> shown;  ///< for the excerpts
 };
 
@@ -44,24 +42,18 @@ Task<Question> question_of(Database& database, std::string typed, Deadline deadl
   const auto terms = search_terms(typed);
   Question question;
   if (terms.empty()) co_return question;
-  std::vector<std::string> words, as_typed;
-  for (const auto& term : terms) {
-    words.push_back(term.words);
-    as_typed.push_back(term.typed);
-  }
+  std::vector<std::string> words;
+  for (const auto& term : terms) words.push_back(term.words);
   auto rows = co_await database.read(
-      {"select q.exact::text, q.stem::text, q.document::text from (select t.n,"
-       " phraseto_tsquery('simple', t.words) as exact, phraseto_tsquery('english', t.words) as stem,"
-       " phraseto_tsquery('english', t.typed) as document"
-       " from unnest($1::text[], $2::text[]) with ordinality as t (words, typed, n)) q order by q.n",
-       {text_array(words), text_array(as_typed)}},
+      {"select phraseto_tsquery('simple', t.words)::text, phraseto_tsquery('english', t.words)::text"
+       " from unnest($1::text[]) with ordinality as t (words, n) order by t.n",
+       {text_array(words)}},
       deadline);
   if (!rows) co_return std::unexpected(rows.error());
   std::vector<TermForms> forms;
   for (std::size_t row = 0; row < rows->size(); ++row)
-    forms.push_back({rows->text(row, 0), rows->text(row, 1), rows->text(row, 2)});
+    forms.push_back({rows->text(row, 0), rows->text(row, 1)});
   question.words = words_query(terms, forms);
-  question.document = document_query(terms, forms);
   question.shown = shown_words(terms, forms);
   co_return question;
 }
@@ -85,44 +77,21 @@ struct Filter {
   void add(std::string_view condition, Value value) {
     conditions += " and " + fmt::format(fmt::runtime(condition), argument(std::move(value)));
   }
-  /// Each of the two arms has an index of its own (f.words is null: a partial one).
-  void add_text(const Question& question, IndexForm form) {
+  void add_text(const Question& question) {
     const auto words = argument(question.words) + "::tsquery";
     rank = fmt::format("ts_rank({}, f.words, {})", weights, words);
-    if (form == IndexForm::words) {
-      conditions += fmt::format(" and f.words @@ {}", words);
-      in_title = fmt::format("f.title_words @@ {}", words);
-      return;
-    }
-    const auto document = argument(question.document) + "::tsquery";
-    conditions += fmt::format(" and (f.words @@ {} or (f.words is null and f.document @@ {}))", words, document);
-    rank = fmt::format("case when f.words is null then ts_rank(f.document, {}) else {} end", document, rank);
-    in_title =
-        fmt::format("case when f.words is null then to_tsvector('english', p.title) @@ {} else f.title_words @@ {} end",
-                    document, words);
+    conditions += fmt::format(" and f.words @@ {}", words);
+    in_title = fmt::format("f.title_words @@ {}", words);
   }
-  void add_title(const Question& question, IndexForm form) {
+  void add_title(const Question& question) {
     const auto words = argument(question.words) + "::tsquery";
+    conditions += fmt::format(" and f.title_words @@ {}", words);
     // 1: the shorter title first.
-    auto by_title = fmt::format("ts_rank({}, f.title_words, {}, 1)", weights, words);
-    if (form == IndexForm::words) {
-      conditions += fmt::format(" and f.title_words @@ {}", words);
-    } else {
-      const auto document = argument(question.document) + "::tsquery";
-      // Titles are part of the documents, so their index narrows down what has to be looked at.
-      conditions += fmt::format(
-          " and (f.title_words @@ {} or (f.words is null and f.document @@ {}"
-          " and to_tsvector('english', p.title) @@ {}))",
-          words, document, document);
-      by_title = fmt::format(
-          "case when f.words is null then ts_rank({}, to_tsvector('english', hit.title), {}, 1) else {} end", weights,
-          document, by_title);
-    }
-    if (rank.empty()) rank = by_title;
+    if (rank.empty()) rank = fmt::format("ts_rank({}, f.title_words, {}, 1)", weights, words);
   }
 };
 
-Statement search_statement(const SearchQuery& query, const Questions& questions, IndexForm form, bool with_excerpt) {
+Statement search_statement(const SearchQuery& query, const Questions& questions, bool with_excerpt) {
   Filter filter;
   filter.args = {query.start, query.limit};
   if (query.space_key)
@@ -138,8 +107,8 @@ Statement search_statement(const SearchQuery& query, const Questions& questions,
         "   select c.id, below.depth + 1 from below join page c on c.parent_id = below.id where below.depth < 100)"
         " select below.id from below)",
         *query.ancestor);
-  if (questions.text) filter.add_text(*questions.text, form);
-  if (questions.title) filter.add_title(*questions.title, form);
+  if (questions.text) filter.add_text(*questions.text);
+  if (questions.title) filter.add_title(*questions.title);
 
   std::string order = "p.updated_at desc, p.id desc", rank = "0";
   if (query.order == "created") order = "p.created_at desc, p.id desc";
@@ -188,8 +157,8 @@ class Search {
     }
     co_return !questions_.hopeless();
   }
-  Task<Rows> run(Database& database, const SearchQuery& query, IndexForm form, bool with_excerpt, Deadline deadline) {
-    if (!trial_) co_return co_await database.slow_read(search_statement(query, questions_, form, with_excerpt), deadline);
+  Task<Rows> run(Database& database, const SearchQuery& query, bool with_excerpt, Deadline deadline) {
+    if (!trial_) co_return co_await database.slow_read(search_statement(query, questions_, with_excerpt), deadline);
     auto search = trial_search(query, trial_text_, trial_title_, with_excerpt);
     co_return co_await database.slow_read({search.sql, std::move(search.args)}, deadline);
   }
@@ -214,35 +183,22 @@ Task<SearchResult> search_pages(Database& database, Gates gates, SearchQuery que
   auto hopeful = co_await search.understand(database, query, deadline);
   if (!hopeful) co_return std::unexpected(hopeful.error());
   if (!*hopeful) co_return result;
-  const auto form = index_form(gates);
-  auto rows = co_await search.run(database, query, form, with_excerpt, deadline);
+  auto rows = co_await search.run(database, query, with_excerpt, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   const auto shown = search.shown();
-  std::vector<std::int64_t> without_plain;
   for (std::size_t row = 0; row < rows->size(); ++row) {
     result.hits.push_back({page_summary(*rows, row), {}});
     result.total = rows->number(row, page_column_count);
-    if (!with_excerpt) continue;
-    if (rows->is_null(row, page_column_count + 1)) {
-      without_plain.push_back(result.hits.back().page.id);
-    } else {
-      result.hits.back().excerpt = excerpt_around(rows->text(row, page_column_count + 1), shown);
-    }
+    if (with_excerpt) result.hits.back().excerpt = excerpt_around(rows->text(row, page_column_count + 1), shown);
   }
   if (result.hits.empty() && query.start > 0) {
     // Beyond the end: the rows, and with them the total, are missing.
     query.start = 0;
     query.limit = 1;
-    auto first = co_await search.run(database, query, form, false, deadline);
+    auto first = co_await search.run(database, query, false, deadline);
     if (!first) co_return std::unexpected(first.error());
     if (!first->empty()) result.total = first->number(0, page_column_count);
   }
-  // Rows of the old form, while a site is being upgraded: their text is in the page alone.
-  auto pages = co_await read_pages(database, gates, std::move(without_plain), deadline);
-  if (!pages) co_return std::unexpected(pages.error());
-  for (const auto& page : *pages)
-    for (auto& hit : result.hits)
-      if (hit.page.id == page.id) hit.excerpt = excerpt_around(wiki::plain_text(page.body), shown);
   co_return result;
 }
 

@@ -132,10 +132,6 @@ std::string words_query(const std::vector<SearchTerm>& terms, const std::vector<
   });
 }
 
-std::string document_query(const std::vector<SearchTerm>& terms, const std::vector<TermForms>& forms) {
-  return joined(terms, [&](std::size_t i) { return with_star(forms[i].document, terms[i]); });
-}
-
 std::vector<std::string> shown_words(const std::vector<SearchTerm>& terms, const std::vector<TermForms>& forms) {
   std::vector<std::string> words;
   const auto left_out = without_meaning(terms, forms);

@@ -23,14 +23,11 @@ std::vector<SearchTerm> search_terms(std::string_view typed);
 
 /// What PostgreSQL makes of a term, each as the text of a tsquery, "" when nothing is left of it.
 struct TermForms {
-  std::string exact;     ///< `words` as they are, in lower case
-  std::string stem;      ///< `words` as English stems
-  std::string document;  ///< `typed` as English stems, as up to 1.1 texts were indexed
+  std::string exact;  ///< `words` as they are, in lower case
+  std::string stem;   ///< `words` as English stems
 };
 /// For page_search.words and title_words; "" when nothing is asked for. `forms` are those of `terms`, in order.
 std::string words_query(const std::vector<SearchTerm>& terms, const std::vector<TermForms>& forms);
-/// For page_search.document.
-std::string document_query(const std::vector<SearchTerm>& terms, const std::vector<TermForms>& forms);
 /// What an excerpt should show one of: the terms as typed, and their stems.
 std::vector<std::string> shown_words(const std::vector<SearchTerm>& terms, const std::vector<TermForms>& forms);
 

@@ -67,7 +67,7 @@ Task<Space> create_space(Database& database, Gates gates, NewSpace space, Deadli
       {"insert into space (key, name, description, homepage_id, created_by)"
        " values ($1, $2, $3, nextval(pg_get_serial_sequence('page', 'id')), $4::bigint)",
        {space.key, space.name, space.description, space.author}});
-  statements.push_back(homepage_statement(gates, space.key, space.homepage_title, space.homepage_body, space.author));
+  statements.push_back(homepage_statement(space.key, space.homepage_title, space.homepage_body, space.author));
   auto done = co_await database.write(gates, std::move(statements), {{"space", space.key}}, deadline);
   if (!done && done.error().code() == "23505")
     co_return fail(ErrorKind::invalid_argument,

@@ -193,10 +193,10 @@ const std::vector<Profile> profiles{
      .stands_at = "soak node1",
      .words = {"requests failed", "on the other nodes"},
      .most_failed = 20},
-    {.name = "expand_fails", .stands_at = "expand", .words = {"search_words/expand failed", "expand_fails lets it"}},
+    {.name = "expand_fails", .stands_at = "expand", .words = {"change_sizes/expand failed", "expand_fails lets it"}},
     {.name = "backfill_fails",
      .stands_at = "choose_node",
-     .words = {"search_words/backfill failed on node1 after 1 attempt", "backfill_fails lets it"}},
+     .words = {"change_sizes/backfill failed on node1 after 1 attempt", "backfill_fails lets it"}},
 };
 
 Profile profile(const std::string& name) {
@@ -240,7 +240,7 @@ class ContractFails : public testing::TestWithParam<OnFailure> {};
 TEST_P(ContractFails, BehindThePointOfNoReturnAndRetryGoesOnFromTheCheckpoint) {
   Story story({.name = "contract_fails",
                .stands_at = "await_stable",
-               .words = {"search_words/contract failed on node", "after 1 attempt at checkpoint relaxed",
+               .words = {"change_sizes/contract failed on node", "after 1 attempt at checkpoint relaxed",
                          "contract_fails lets it fail"}},
               GetParam());
   auto& site = story.site();
@@ -255,7 +255,7 @@ TEST_P(ContractFails, BehindThePointOfNoReturnAndRetryGoesOnFromTheCheckpoint) {
   const auto cluster = site.fixture().admin().get_json("/rest/zdu/cluster");
   EXPECT_EQ(string_or(cluster, "state"), "UPGRADE_TASKS_FAILED");
   const auto seen = boost::json::serialize(site.fixture().admin().get_json("/rest/afloat/1/cluster"));
-  for (const auto* word : {"search_words/contract", "contract_fails lets it fail"})
+  for (const auto* word : {"change_sizes/contract", "contract_fails lets it fail"})
     EXPECT_NE(seen.find(word), std::string::npos) << word << " is not in: " << seen;
   ASSERT_TRUE(site.users().work(seconds(1))) << site.users().words();
   make_page(site.fixture().admin(), "Written while the contract has failed");

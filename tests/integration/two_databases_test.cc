@@ -63,7 +63,7 @@ void make_site(const std::string& connection) {
 }
 
 sqlite::Options trial_options(const std::string& folder) {
-  return {folder + "/trial.db", sqlite_statements, trial_schema(), trial_schema_version};
+  return {folder + "/trial.db", sqlite_statements, trial_schema(), trial_changes()};
 }
 
 /// An empty site on one of the two, with an administrator and the space DOC.
@@ -430,6 +430,35 @@ TEST(Dialect, KnowsEveryStatementOfATrialAndHasNoFormForAnyOther) {
     EXPECT_TRUE(digests.contains(std::string(form.digest))) << "no store sends the statement of \"" << form.name
                                                             << "\" any more, or its text has changed: look whether the "
                                                             << "form has to change too, and give it the new digest";
+}
+
+TEST(TrialFile, OfAnOlderReleaseIsBroughtUpToDate) {
+  local::TempDir folder;
+  auto older = trial_options(folder.path());
+  older.changes = {};
+  ASSERT_TRUE(sqlite::prepare_file(older));
+  const auto run = [&](const std::string& sql) {
+    std::atomic<std::int64_t> page_id = 0;
+    auto connection = sqlite::Connection::open(older.file, sqlite_statements, page_id);
+    return connection ? (*connection)->run_plain(sql) : std::unexpected(connection.error());
+  };
+  for (const auto* sql : {"insert into space (id, key, name) values (1, 'T', 'Test')",
+                          "insert into page (id, space_id, title) values (1, 1, 'Page')",
+                          "insert into page_body (hash, size, data) values (x'00', 0, x'00')",
+                          "insert into page_version (page_id, number, title, body_hash) values (1, 1, 'Page', x'00')"}) {
+    auto done = run(sql);
+    ASSERT_TRUE(done) << done.error().message();
+  }
+  for (int i = 0; i < 2; ++i) {
+    auto prepared = sqlite::prepare_file(trial_options(folder.path()));
+    ASSERT_TRUE(prepared) << prepared.error().message();
+    auto seen = run("select words_added from page_version");
+    ASSERT_TRUE(seen) << seen.error().message();
+    EXPECT_TRUE(seen->is_null(0, 0)) << "nobody has measured it";
+  }
+  auto back = sqlite::prepare_file(older);
+  ASSERT_FALSE(back);
+  EXPECT_EQ(back.error().code(), sqlite::newer_schema);
 }
 
 TEST(Dialect, RefusesWhatOnlyPostgresUnderstands) {

@@ -221,23 +221,26 @@ Result<void> prepare_file(const Options& options) {
   if (*tables > 0 && *owner != application_id)
     return fail(ErrorKind::failed_precondition,
                 fmt::format("{} is the database of another program. Choose another folder.", options.file));
-  if (*version > options.schema_version)
+  const int newest = options.changes.empty() ? 1 : options.changes.back().first;
+  if (*version > newest)
     return fail(ErrorKind::failed_precondition,
                 fmt::format("{} has the schema version {}, and this release knows {} at most: a later release has "
                             "written it. Start that release or a newer one, or choose another folder.",
-                            options.file, *version, options.schema_version),
+                            options.file, *version, newest),
                 std::string(newer_schema));
   if (auto durable = connection.make_durable(); !durable) return durable;
   std::vector<std::string> steps;
   if (*tables == 0) {
     steps.assign(options.schema.begin(), options.schema.end());
     steps.push_back(fmt::format("pragma application_id = {}", application_id));
-    steps.push_back(fmt::format("pragma user_version = {}", options.schema_version));
   } else {
     // What nobody waits for any more: caches begin empty.
     steps.push_back(
         fmt::format("delete from change_log where seq <= (select max(seq) from change_log) - {}", changes_kept));
   }
+  for (const auto& [brings, sql] : options.changes)
+    if (brings > *version) steps.emplace_back(sql);
+  steps.push_back(fmt::format("pragma user_version = {}", newest));
   steps.insert(steps.begin(), "begin immediate");
   steps.push_back("commit");
   for (const auto& sql : steps)

@@ -14,12 +14,14 @@ namespace afloat::sqlite {
 struct Options {
   std::string file;
   Dialect dialect;
-  std::span<const std::string_view> schema;  ///< run once on an empty file
-  int schema_version = 1;                    ///< written with it; a file with a higher one is refused
+  std::span<const std::string_view> schema;  ///< version 1, run once on an empty file
+  /// What later releases changed, each with the version of the file afterwards, in rising order from 2 on. A file
+  /// gets those that it has not, when it is prepared; one with a higher version than theirs is refused.
+  std::span<const std::pair<int, std::string_view>> changes;
 };
 inline constexpr std::string_view newer_schema = "NEWER_SCHEMA";
 
-/// Makes the file, or checks that it is one of ours. Blocks. Errors: failed_precondition with code newer_schema when a
+/// Makes the file, or checks that it is one of ours and brings it up to date. Blocks. Errors: failed_precondition with code newer_schema when a
 /// later release has written it, and without when it is something else's; unavailable when it can't be opened.
 Result<void> prepare_file(const Options& options);
 

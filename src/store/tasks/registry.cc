@@ -2,6 +2,8 @@
 #include <iterator>
 
 #include "store/tasks/body_store.h"
+#include "store/tasks/change_sizes.h"
+#include "store/tasks/drafts.h"
 #include "store/tasks/health_report.h"
 #include "store/tasks/search_words.h"
 
@@ -14,6 +16,8 @@ std::span<const UpgradeTask> all_tasks() {
     auto all = body_store_tasks();
     std::ranges::move(search_words_tasks(), std::back_inserter(all));
     std::ranges::move(health_report_tasks(), std::back_inserter(all));
+    std::ranges::move(change_sizes_tasks(), std::back_inserter(all));
+    std::ranges::move(drafts_tasks(), std::back_inserter(all));
     return all;
   }();
   return tasks;
