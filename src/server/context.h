@@ -78,6 +78,8 @@ struct Context {
   std::function<Task<void>(std::move_only_function<void()>)> offload;
   /// When the site goes away for an upgrade with downtime, Unix time; 0: not within a day. Every page says so.
   std::int64_t away_from_ms = 0;
+  /// Somebody has an account (setup.h).
+  bool set_up = false;
   /// Pages show administrators the way to the console: this node has one.
   bool has_console = false;
 };

@@ -57,8 +57,10 @@ void NodeIdentity::forget() {
   if (file_ >= 0 && ::ftruncate(file_, 0) == 0) ::fsync(file_);
 }
 
-Result<std::string> site_key(const std::string& shared_home) {
-  const auto path = shared_home + "/site.key";
+namespace {
+
+/// A secret of so many hex digits, shared by all nodes, made by the first that asks.
+Result<std::string> shared_secret(const std::string& path, std::size_t digits) {
   const auto failed = [&path](std::string_view what) {
     return fail(ErrorKind::unavailable, fmt::format("Can't {} {}: {}. Check the shared home and its rights.", what, path,
                                                     std::strerror(errno)));
@@ -69,9 +71,10 @@ Result<std::string> site_key(const std::string& shared_home) {
       const auto size = ::read(file, buffer, sizeof buffer - 1);
       ::close(file);
       std::string key(trim(std::string_view(buffer, size > 0 ? static_cast<std::size_t>(size) : 0)));
-      if (key.size() == 64) return key;
+      if (key.size() == digits) return key;
       return fail(ErrorKind::data_corrupted,
-                  fmt::format("{} does not hold 64 hex digits. Remove it: the next node that starts makes another.", path));
+                  fmt::format("{} does not hold {} hex digits. Remove it: the next node that starts makes another.",
+                              path, digits));
     } else if (errno != ENOENT) {
       return failed("read");
     }
@@ -79,7 +82,7 @@ Result<std::string> site_key(const std::string& shared_home) {
     const auto aside = path + "." + random_hex(4);
     const int file = ::open(aside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (file < 0) return failed("make");
-    const auto key = random_hex(32) + "\n";
+    const auto key = random_hex(digits / 2) + "\n";
     const bool written = ::write(file, key.data(), key.size()) == static_cast<ssize_t>(key.size()) && ::fsync(file) == 0;
     const bool closed = ::close(file) == 0;
     const bool linked = written && closed && (::link(aside.c_str(), path.c_str()) == 0 || errno == EEXIST);
@@ -92,5 +95,17 @@ Result<std::string> site_key(const std::string& shared_home) {
   }
   return failed("read");
 }
+
+std::string setup_code_path(const std::string& shared_home) { return shared_home + "/setup-code"; }
+
+}  // namespace
+
+Result<std::string> site_key(const std::string& shared_home) { return shared_secret(shared_home + "/site.key", 64); }
+
+Result<std::string> setup_code(const std::string& shared_home) {
+  return shared_secret(setup_code_path(shared_home), 16);
+}
+
+void forget_setup_code(const std::string& shared_home) { ::unlink(setup_code_path(shared_home).c_str()); }
 
 }  // namespace afloat::server

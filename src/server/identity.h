@@ -28,4 +28,10 @@ class NodeIdentity {
 /// <shared_home>/site.key (mode 0600), made by the first node. Errors: unavailable when it can't be read or made.
 Result<std::string> site_key(const std::string& shared_home);
 
+/// What whoever sets the site up must know (pages/setup.cc): who can read the shared home may. 16 hex digits in
+/// <shared_home>/setup-code (mode 0600), made by the first node that asks. Errors: as site_key().
+Result<std::string> setup_code(const std::string& shared_home);
+/// Once it is of no use any more. Nothing happens when there is none.
+void forget_setup_code(const std::string& shared_home);
+
 }  // namespace afloat::server

@@ -183,6 +183,11 @@ class Node final : public NodeControl {
     if (!options_.admin_password.empty()) {
       auto made = co_await ensure_administrator(*database_, gates_, options_.admin_password, in(seconds(10)));
       if (!made) co_return std::unexpected(made.error());
+    } else if (auto anyone = co_await store::list_users(*database_, 0, 1, in(seconds(10))); anyone && anyone->empty()) {
+      log(Level::info, "first_run",
+          {{"message", fmt::format("Nobody has an account yet. Make the first one at {}/setup; the setup code is in "
+                                   "{}/setup-code as soon as that page has been opened.",
+                                   site_.base_url, site_.shared_home)}});
     }
     auto failed = co_await fail_unfinished_tasks(*database_, gates_, info_.name, in(seconds(10)));
     if (!failed) co_return failed;

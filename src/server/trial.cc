@@ -17,6 +17,7 @@
 #include "server/identity.h"
 #include "server/log.h"
 #include "server/node.h"
+#include "server/setup.h"
 #include "server/shard.h"
 #include "server/start_checks.h"
 #include "store/dialect.h"
@@ -148,16 +149,13 @@ class TrialNode final : public NodeControl {
     state_ = NodeState::ACTIVE;
     log(Level::info, "active", {{"version", info_.version}});
     fmt::print("Afloat {} serves a trial at {}\nIts data is in {}.\n{}\n", info_.version, site_.base_url, options_.data,
-               *ready ? (options_.admin_password.empty()
-                             ? fmt::format("Sign in as admin with the password {} (shown this once).", password_)
-                             : "Sign in as admin with the password of AFLOAT_ADMIN_PASSWORD.")
-                      : "Sign in as admin with the password of the first start.");
+               *ready);
     std::fflush(stdout);
     co_return Result<void>{};
   }
 
-  // On the shard, as all that touches the database. True when the administrator was made.
-  Task<bool> make_ready() {
+  // On the shard, as all that touches the database. The value says how to get in.
+  Task<std::string> make_ready() {
     auto& database = shard_->context().database;
     std::vector<Statement> stamp;
     stamp.push_back(
@@ -170,8 +168,15 @@ class TrialNode final : public NodeControl {
     const auto gates = shard_->context().gates.current();
     if (auto failed = co_await fail_unfinished_tasks(database, gates, info_.name, in(seconds(10))); !failed)
       co_return std::unexpected(failed.error());
-    password_ = options_.admin_password.empty() ? random_hex(8) : options_.admin_password;
-    co_return co_await ensure_administrator(database, gates, password_, in(seconds(20)));
+    auto made = co_await ensure_administrator(database, gates, options_.admin_password, in(seconds(20)));
+    if (!made) co_return std::unexpected(made.error());
+    if (*made) co_return "Sign in as admin with the password of AFLOAT_ADMIN_PASSWORD.";
+    auto set_up = co_await is_set_up(shard_->context(), in(seconds(10)));
+    if (!set_up) co_return std::unexpected(set_up.error());
+    if (*set_up) co_return "Sign in as before: its first start made the administrator.";
+    auto code = setup_code(site_.shared_home);
+    if (!code) co_return std::unexpected(code.error());
+    co_return fmt::format("Set it up, that is make the first account, at {}/setup?code={}", site_.base_url, *code);
   }
 
   Task<void> collect() {
@@ -212,7 +217,6 @@ class TrialNode final : public NodeControl {
   std::shared_ptr<std::atomic<int>> tasks_running_ = std::make_shared<std::atomic<int>>(0);
   std::unique_ptr<Shard> shard_;
   std::atomic<NodeState> state_{NodeState::STARTING};
-  std::string password_;
   bool stopping_ = false;
   int exit_code_ = exit_clean;
 };

@@ -26,7 +26,7 @@ void LoneNode::start(std::vector<std::string> before) {
   run.argv = std::move(before);
   for (const auto& word : {bundles().program, std::string("serve"), std::string("--config"), config(), std::string("--node"), name})
     run.argv.push_back(word);
-  run.env = {{"AFLOAT_ADMIN_PASSWORD", password}};
+  if (set_up) run.env = {{"AFLOAT_ADMIN_PASSWORD", password}};
   run.log = folder() + "/log";
   ASSERT_TRUE(local::write_file(run.log, ""));
   auto process = local::Process::start(run);

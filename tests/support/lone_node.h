@@ -35,6 +35,7 @@ class LoneNode {
 
   static constexpr const char* password = "lone-node-password";
   std::string shared_home;    ///< "" = home()
+  bool set_up = true;  ///< with an administrator made at its start; else the first run waits for one
   std::string name = "lone";  ///< another for a second node of one site; then write_config() again
 
  private:

@@ -8,6 +8,7 @@
 #include "server/assets.h"
 #include "server/concurrently.h"
 #include "server/pages/pages.h"
+#include "server/setup.h"
 #include "server/templates.h"
 
 namespace afloat::server {
@@ -24,10 +25,13 @@ http::Response with_page_headers(http::Response response) {
   return response;
 }
 
-http::Response to_sign_in(const Context& context, const http::Request& request) {
-  if (request.method == "GET" || request.method == "HEAD")
-    return http::redirect("/login?next=" + url_encode(request.target));
-  return show_error(context, {},
+Async<http::Response> to_sign_in(Context& context, const http::Request& request) {
+  if (request.method == "GET" || request.method == "HEAD") {
+    const auto set_up = co_await is_set_up(context, request.deadline);
+    if (set_up && !*set_up) co_return http::redirect("/setup");
+    co_return http::redirect("/login?next=" + url_encode(request.target));
+  }
+  co_return show_error(context, {},
                     Error(ErrorKind::unauthenticated,
                           "You are not signed in, or your session has ended. Sign in in another tab, then go back and "
                           "send the form again; your browser keeps what you wrote."));
@@ -57,10 +61,11 @@ std::string_view heading_of(int status) {
 Async<std::expected<Identity, http::Response>> admit_visitor(Context& context, const http::Request& request) {
   auto [identity, fresh] = co_await both(context.auth.identify(request), context.changes.fresh(request.deadline));
   if (!identity) {
-    if (identity.error().kind() == ErrorKind::unauthenticated) co_return std::unexpected(to_sign_in(context, request));
+    if (identity.error().kind() == ErrorKind::unauthenticated)
+      co_return std::unexpected(co_await to_sign_in(context, request));
     co_return std::unexpected(show_error(context, {}, identity.error()));
   }
-  if (!identity->signed_in()) co_return std::unexpected(to_sign_in(context, request));
+  if (!identity->signed_in()) co_return std::unexpected(co_await to_sign_in(context, request));
   if (!fresh) co_return std::unexpected(show_error(context, *identity, fresh.error()));
   co_return std::move(*identity);
 }
@@ -173,6 +178,7 @@ void add_page_routes(http::Router& router, Context& context) {
   add_edit_routes(router, context);
   add_sign_in_routes(router, context);
   add_search_pages(router, context);
+  add_setup_routes(router, context);
 }
 
 namespace {

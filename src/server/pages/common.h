@@ -56,5 +56,6 @@ void add_edit_routes(http::Router& router, Context& context);
 void add_sign_in_routes(http::Router& router, Context& context);
 void add_home_routes(http::Router& router, Context& context);
 void add_search_pages(http::Router& router, Context& context);
+void add_setup_routes(http::Router& router, Context& context);
 
 }  // namespace afloat::server

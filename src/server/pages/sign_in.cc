@@ -2,6 +2,7 @@
 
 #include "adapters/http/router.h"
 #include "server/pages/common.h"
+#include "server/setup.h"
 
 namespace afloat::server {
 namespace {
@@ -20,6 +21,10 @@ Async<http::Response> form(Context& context, http::Request request) {
   const auto next = local_path(request.query_or("next", "/"));
   auto identity = co_await context.auth.identify(request);
   if (identity && identity->signed_in()) co_return http::redirect(next);
+  // No redirect: a node that starts renders this page to see that it can.
+  const auto set_up = co_await is_set_up(context, request.deadline);
+  if (set_up && !*set_up)
+    co_return sign_in_form(context, next, "", "Nobody has an account yet. Whoever runs this site makes the first one at /setup.", 200);
   co_return sign_in_form(context, next, "", "", 200);
 }
 

@@ -2,6 +2,7 @@
 
 #include "server/metrics.h"
 #include "server/rest/node_routes.h"
+#include "server/setup.h"
 
 namespace afloat::server {
 
@@ -30,8 +31,12 @@ Status status_of_node(const NodeControl& control) {
   }
 }
 
-Async<http::Response> status(NodeControl* control) {
-  const auto [code, state] = status_of_node(*control);
+Async<http::Response> status(Context* context, NodeControl* control, Deadline deadline) {
+  auto [code, state] = status_of_node(*control);
+  if (code == 200 && !context->set_up) {
+    const auto set_up = co_await is_set_up(*context, deadline);
+    if (set_up && !*set_up) state = "FIRST_RUN";
+  }
   co_return http::json_response(code, json::serialize(json::object{{"state", state}}));
 }
 
@@ -55,9 +60,9 @@ Async<http::Response> metrics(NodeControl* control) {
 }  // namespace
 
 void add_status_routes(http::Router& router, Context& context, NodeControl& control) {
-  router.add("GET", "/status", [&context, &control](http::Request) {
+  router.add("GET", "/status", [&context, &control](http::Request request) {
     context.metrics.status_asked_ms.store(context.clock.unix_ms(), std::memory_order_relaxed);
-    return status(&control);
+    return status(&context, &control, request.deadline);
   });
   router.add("GET", "/health/live", [](http::Request) { return live(); });
   router.add("GET", "/health/ready",
