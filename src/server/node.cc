@@ -33,6 +33,7 @@
 #include "store/page_body.h"
 #include "store/run_store.h"
 #include "store/upgrade_task.h"
+#include "store/user_store.h"
 #include "version/version.h"
 
 namespace afloat::server {

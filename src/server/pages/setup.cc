@@ -58,6 +58,8 @@ class Setup {
     auto code = setup_code(context_.config.shared_home);
     if (!code) co_return show_error(context_, {}, code.error());
     if (form.code != *code) {
+      // Whoever was quicker has taken the code away.
+      if (auto done = co_await already(request.deadline)) co_return std::move(*done);
       form.error = "This is not the setup code. Copy the line in the file that is named below.";
       co_return co_await page(request, std::move(form), 403);
     }
