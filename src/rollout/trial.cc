@@ -29,6 +29,9 @@ void Trial::add(const TrialReads& reads) {
   sum_.other_failed += reads.other_failed;
   if (sum_.example.empty()) sum_.example = reads.example;
   sum_.known += reads.known;
+  sum_.writes += reads.writes;
+  sum_.writes_failed += reads.writes_failed;
+  if (sum_.write_example.empty()) sum_.write_example = reads.write_example;
 }
 
 void Trial::note_memory(std::int64_t bytes) {
@@ -58,18 +61,27 @@ CanaryView Trial::view(std::int64_t now_ms) const {
                                       sum_.known.asked, sum_.known.example)};
   if (auto why = runaway_memory(fresh_bytes_, bytes_); !why.empty())
     return {Verdict::bad, fmt::format("{} in {} reads", why, reads)};
-  const bool worse = sum_.failed >= 2 && static_cast<double>(sum_.failed) >
-                                             failures_factor * (static_cast<double>(sum_.other_failed) + 0.5);
+  // Where the database is at fault, reads of the other node fail too.
+  const auto worse_than_there = [this](std::int64_t failed) {
+    return failed >= 2 &&
+           static_cast<double>(failed) > failures_factor * (static_cast<double>(sum_.other_failed) + 0.5);
+  };
+  const bool worse = worse_than_there(sum_.failed), writes_worse = worse_than_there(sum_.writes_failed);
   const bool over = now_ms - begun_at_ms_ >= limit_ms;
   const bool complete = reads >= wanted_reads || (over && reads >= enough_reads);
   if (worse && (complete || over || (sum_.failed >= plain_failures && sum_.other_failed == 0)))
     return {Verdict::bad, fmt::format("{} of {} reads failed, {} on the others: {}", sum_.failed, reads,
                                       sum_.other_failed, sum_.example)};
+  if (writes_worse && (complete || over || sum_.writes_failed >= plain_failures))
+    return {Verdict::bad,
+            fmt::format("{} of {} writes failed: {}", sum_.writes_failed, sum_.writes, sum_.write_example)};
   if (complete) {
     if (auto slow = slowness(); !slow.empty()) return {Verdict::bad, std::move(slow)};
     return {Verdict::good,
-            fmt::format("{} reads: {} failed, p99 {:.0f} ms ({:.0f} ms on the others); {} known answers right", reads,
-                        sum_.failed, p99(sum_.ms), p99(sum_.other_ms), sum_.known.asked)};
+            fmt::format("{} reads: {} failed, p99 {:.0f} ms ({:.0f} ms on the others); {} known answers right{}", reads,
+                        sum_.failed, p99(sum_.ms), p99(sum_.other_ms), sum_.known.asked,
+                        sum_.writes == 0 ? std::string()
+                                         : fmt::format("; {} writes: {} failed", sum_.writes, sum_.writes_failed))};
   }
   const auto why = obstacle_.empty() ? std::string() : ": " + obstacle_;
   if (over)

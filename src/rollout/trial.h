@@ -6,8 +6,8 @@
 
 #include "rollout/canary.h"
 
-/// A node that has just been upgraded is read from before the balancer sends it anybody: what is plainly wrong with a
-/// release shows here, and no user meets it. What shows only in writes, or under load, is the soak's to find.
+/// A node that has just been upgraded is tried before the balancer sends it anybody: what is plainly wrong with a
+/// release shows here, and no user meets it. What shows only under load is the soak's to find.
 namespace afloat::rollout {
 
 /// The same reads on the new node and on another one, in turn.
@@ -16,10 +16,13 @@ struct TrialReads {
   std::int64_t failed = 0, other_failed = 0;  ///< status 5xx, or no answer
   std::string example;                        ///< of one that failed on the new node: what was asked, and the answer
   KnownAnswers known;                         ///< of those, what pages said
+  /// Writes that nobody sees, on the new node alone; none where it has nowhere to write to, or can't do such a write.
+  std::int64_t writes = 0, writes_failed = 0;
+  std::string write_example;
 };
 
 /// Collects the reads of one node and judges. Bad: two reads or more failed, and more than three times as many as on
-/// the other node; in both halves, a p99 of more than twice theirs and 50 ms above it; at once: a wrong answer, memory
+/// the other node, or of the writes; in both halves, a p99 of more than twice theirs and 50 ms above it; at once: a wrong answer, memory
 /// that runs away, or ten failed reads where the other node has none.
 class Trial {
  public:

@@ -49,6 +49,27 @@ TEST(Trial, ANodeIsReadFromBeforeAnybodyMeetsIt) {
   }
 }
 
+TEST(Trial, AReleaseThatReadsWellAndWritesBadlyIsFound) {
+  const auto verdict_of = [](int writes, int failed, int other_failed) {
+    Trial trial(0);
+    for (int i = 0; i < 15; ++i) {
+      auto one = turn(0, 0, 2, i == 0 ? other_failed : 0);
+      one.writes = writes;
+      one.writes_failed = i % 3 == 0 ? failed : 0;
+      if (one.writes_failed > 0) one.write_example = "a draft was answered with 500";
+      trial.add(one);
+    }
+    return trial.view(1'500);
+  };
+  const auto bad = verdict_of(7, 1, 0);
+  EXPECT_EQ(bad.verdict, Verdict::bad);
+  EXPECT_EQ(bad.reason, "5 of 105 writes failed: a draft was answered with 500");
+  EXPECT_EQ(verdict_of(7, 0, 0).verdict, Verdict::good);
+  EXPECT_TRUE(verdict_of(7, 0, 0).reason.contains("105 writes: 0 failed")) << verdict_of(7, 0, 0).reason;
+  EXPECT_EQ(verdict_of(0, 0, 0).verdict, Verdict::good) << "a release that can't be tried so";
+  EXPECT_EQ(verdict_of(7, 1, 2).verdict, Verdict::good) << "the database was away for all";
+}
+
 TEST(Trial, OneFailedReadAndOneSlowHalfAreChance) {
   Trial trial(0);
   for (int i = 0; i < 15; ++i) trial.add(turn(i == 3 ? 1 : 0, i < 7 ? 1 : 0, 400));

@@ -116,6 +116,7 @@ class AfloatClient final : public SiteClient {
     rollout::TrialReads reads;
     auto ids = co_await some_pages(other, deadline);
     if (!ids) co_return std::unexpected(ids.error());
+    if (auto space = co_await some_space(other, deadline)) co_await try_writes(node, *space, reads, deadline);
     for (std::size_t i = 0; i < reads_at_a_time && std::chrono::steady_clock::now() < deadline; ++i) {
       const Pair pair{.node = node, .other = other, .path = trial_path(i, *ids)};
       auto theirs = co_await timed(other, pair.path, deadline);
@@ -139,7 +140,7 @@ class AfloatClient final : public SiteClient {
   }
 
  private:
-  static constexpr std::size_t pages_at_a_time = 3, reads_at_a_time = 30;
+  static constexpr std::size_t pages_at_a_time = 3, reads_at_a_time = 30, writes_at_a_time = 10;
   static constexpr std::string_view content_path = "/rest/api/content/";
 
   struct Pair {
@@ -151,6 +152,21 @@ class AfloatClient final : public SiteClient {
     bool failed() const { return !answer || answer->status >= 500; }
     std::string words() const { return answer ? fmt::format("answered {}", answer->status) : answer.error().message(); }
   };
+
+  /// Drafts of the conductor's user, of a new page below one that can't be: content that goes the whole way to the
+  /// database, and that no form ever offers to anybody.
+  Async<void> try_writes(std::string node, std::string space, rollout::TrialReads& reads, Deadline deadline) {
+    const auto path = fmt::format("/drafts/spaces/{}?parent=-1", url_encode(space));
+    for (std::size_t i = 0; i < writes_at_a_time && std::chrono::steady_clock::now() < deadline; ++i) {
+      const auto said = co_await timed_write("PUT", node, path, deadline);
+      if (said.answer && said.answer->status < 500 && said.answer->status != 200) co_return;  // it has no drafts
+      ++reads.writes;
+      if (!said.failed()) continue;
+      ++reads.writes_failed;
+      if (reads.write_example.empty()) reads.write_example = fmt::format("a draft: {}", said.words());
+    }
+    (void)co_await timed_write("DELETE", node, path, deadline);
+  }
 
   std::string known_page(const std::vector<std::string>& ids) {
     return fmt::format("{}{}?expand=body.storage,version", content_path, ids[next_page_++ % ids.size()]);
@@ -164,6 +180,15 @@ class AfloatClient final : public SiteClient {
     return "/pages/" + ids[next_page_ % ids.size()];
   }
 
+  /// The key of one; not_found on a site that has none.
+  Task<std::string> some_space(std::string node, Deadline deadline) {
+    auto listed = co_await read(std::move(node), "/rest/api/space?limit=1", deadline);
+    if (!listed) co_return std::unexpected(listed.error());
+    if (const auto* results = array_at(*listed, "results"))
+      for (const auto& space : *results)
+        if (space.is_object()) co_return string_or(space.get_object(), "key");
+    co_return fail(ErrorKind::not_found, "The site has no space.");
+  }
   Task<std::vector<std::string>> some_pages(std::string node, Deadline deadline) {
     auto listed = co_await read(std::move(node), "/rest/api/content?limit=25", deadline);
     if (!listed) co_return std::unexpected(listed.error());
@@ -200,15 +225,24 @@ class AfloatClient final : public SiteClient {
     return string_or(page, "title") + '\n' + (storage ? string_or(*storage, "value") : "");
   }
 
-  Task<http::Response> get(std::string node, std::string path, Deadline deadline) {
+  Result<http::ClientRequest> request_to(const std::string& node, std::string_view method, const std::string& path) {
     auto address = address_of(node);
-    if (!address) co_return std::unexpected(address.error());
+    if (!address) return std::unexpected(address.error());
     http::ClientRequest request;
+    request.method = method;
     request.url = *address + path;
     request.user = credentials_.user;
     request.password = credentials_.password;
     if (path.starts_with("/rest/")) request.headers.set("Accept", "application/json");
-    co_return co_await client_.send(std::move(request), deadline);
+    if (method == "GET") return request;
+    request.headers.set("Content-Type", "application/json");
+    request.headers.set("X-Atlassian-Token", "no-check");
+    return request;
+  }
+  Task<http::Response> get(std::string node, std::string path, Deadline deadline) {
+    auto request = request_to(node, "GET", path);
+    if (!request) co_return std::unexpected(request.error());
+    co_return co_await client_.send(std::move(*request), deadline);
   }
 
   Async<Timed> timed(std::string node, std::string path, Deadline deadline) {
@@ -216,6 +250,13 @@ class AfloatClient final : public SiteClient {
     auto answer = co_await get(std::move(node), std::move(path), std::min(deadline, begun + std::chrono::seconds(2)));
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begun;
     co_return Timed{std::move(answer), took.count()};
+  }
+  Async<Timed> timed_write(std::string method, std::string node, std::string path, Deadline deadline) {
+    auto request = request_to(node, method, path);
+    if (!request) co_return Timed{std::unexpected(request.error())};
+    if (method == "PUT") request->body = R"({"title":"A trial of this node","body":"<p>trial</p>","version":0})";
+    const auto limit = std::min(deadline, std::chrono::steady_clock::now() + std::chrono::seconds(2));
+    co_return Timed{co_await client_.send(std::move(*request), limit)};
   }
   static Result<boost::json::object> page_of(const Timed& timed) {
     if (timed.answer->status != 200) return fail(ErrorKind::not_found, timed.words());
@@ -242,20 +283,10 @@ class AfloatClient final : public SiteClient {
   }
 
   Task<DrainStatus> drain_call(std::string method, std::string node, std::string verb, Deadline deadline) {
-    auto address = address_of(node);
-    if (!address) co_return std::unexpected(address.error());
-    http::ClientRequest request;
-    request.method = std::move(method);
-    request.url = fmt::format("{}/rest/afloat/1/nodes/{}/{}", *address, url_encode(node), verb);
-    request.user = credentials_.user;
-    request.password = credentials_.password;
-    request.headers.set("Accept", "application/json");
-    if (request.method == "POST") {
-      request.headers.set("Content-Type", "application/json");
-      request.headers.set("X-Atlassian-Token", "no-check");
-      request.body = verb == "drain" ? R"({"balanced": true})" : "{}";
-    }
-    auto response = co_await client_.send(std::move(request), deadline);
+    auto request = request_to(node, method, fmt::format("/rest/afloat/1/nodes/{}/{}", url_encode(node), verb));
+    if (!request) co_return std::unexpected(request.error());
+    if (method == "POST") request->body = verb == "drain" ? R"({"balanced": true})" : "{}";
+    auto response = co_await client_.send(std::move(*request), deadline);
     if (!response) co_return std::unexpected(response.error());
     auto body = parse_json_object(*response->body, fmt::format("the answer of node {}", node));
     if (response->status != 200) {
