@@ -22,9 +22,11 @@ namespace fs = std::filesystem;
 constexpr std::chrono::seconds selfcheck_timeout(30);
 constexpr int first_build_with_selfcheck = 10'010'000;  // 1.1.0; of an older one only the version is asked for
 
+bool starts_process(const AgentCommand& command) {
+  return command.kind == "start" || command.kind == "start_ephemeral";
+}
 bool changes_process(const AgentCommand& command) {
-  return command.kind == "stop" || command.kind == "switch" || command.kind == "start" ||
-         command.kind == "start_ephemeral";
+  return command.kind == "stop" || command.kind == "switch" || starts_process(command);
 }
 
 }  // namespace
@@ -177,7 +179,7 @@ Result<void> Agent::carry_out(const AgentCommand& command) {
   if (command.kind == "expand") return expand(command);
   if (command.kind == "stop") return supervisor_->stop(command.node, timeout);
   if (command.kind == "switch") return switch_link(command.node, command.version);
-  if (command.kind == "start" || command.kind == "start_ephemeral") {
+  if (starts_process(command)) {
     const std::string version = linked_version(command.node);
     if (version.empty() || !releases_.has(version)) {
       return fail(ErrorKind::failed_precondition,

@@ -77,11 +77,7 @@ std::int64_t held_run(SiteRest& site) {
   auto cluster = site.object("GET", "/rest/afloat/1/cluster");
   const auto id = cluster ? int_or(*cluster, "run") : 0;
   auto run = id > 0 ? site.object("GET", fmt::format("/rest/afloat/1/runs/{}", id)) : Result<json::object>(json::object());
-  if (!run || string_or(*run, "state") != "paused") return 0;
-  const auto* steps = array_at(*run, "steps");
-  // By its step, which nodes of any release tell.
-  const bool held = steps && !steps->empty() && string_or(steps->back().as_object(), "name") == "hold_before_finalize";
-  return held ? id : 0;
+  return run && is_held(*run) ? id : 0;
 }
 
 Result<int> finalize(SiteRest& site, const FinalizeOptions& options) {

@@ -98,13 +98,6 @@ int code_of(const json::object& run) {
   return outcome == "done" || outcome == "cancelled" ? 0 : outcome == "preflight_failed" ? 4 : 1;
 }
 
-/// It waits for a person before it finalizes; by its step, which nodes of any release tell.
-bool is_held(const json::object& run) {
-  const auto* steps = array_at(run, "steps");
-  return string_or(run, "state") == "paused" && steps && !steps->empty() &&
-         string_or(steps->back().as_object(), "name") == "hold_before_finalize";
-}
-
 /// Ended, or waiting for a person: the exit code then.
 std::optional<int> over(const json::object& run) {
   if (string_or(run, "state") == "paused") return 1;

@@ -31,6 +31,12 @@ std::string seconds_text(std::int64_t ms) {
 
 }  // namespace
 
+bool is_held(const json::object& run) {
+  const auto* steps = array_at(run, "steps");
+  return string_or(run, "state") == "paused" && steps && !steps->empty() &&
+         string_or(steps->back().as_object(), "name") == "hold_before_finalize";
+}
+
 std::string step_line(const json::object& run, const json::object& step) {
   const auto state = string_or(step, "state");
   const auto detail = string_or(step, "detail");

@@ -5,6 +5,9 @@
 /// What people read of an upgrade run; from the JSON that REST gives.
 namespace afloat::cli {
 
+/// It waits for a person before it finalizes; by its step, which nodes of any release tell.
+bool is_held(const boost::json::object& run);
+
 /// "  12.3 s  node2: drain  done  nothing in flight"
 std::string step_line(const boost::json::object& run, const boost::json::object& step);
 /// A run as one looks on at it: bar, time left, a line for each node that was begun, what is awaited. At most 80 columns.

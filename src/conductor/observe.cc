@@ -14,6 +14,13 @@ constexpr auto ask_soaking_every = 250ms;
 
 std::string step_name(const rollout::StepRecord& step) { return fmt::format("{}-{}", step.seq, step.attempt); }
 
+rollout::DrainView view_of(DrainStatus told) {
+  return {told.drained, told.in_flight, told.streams, told.tasks_running, std::move(told.overdue)};
+}
+rollout::BalancerView view_of(BackendView told) {
+  return {told.status, told.sessions, told.weight, told.full_weight, std::move(told.check)};
+}
+
 std::vector<std::string> others_active(const rollout::Observation& seen, const std::string& node) {
   std::vector<std::string> names;
   if (seen.cluster)
@@ -62,8 +69,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
   if (!needs.drain.empty()) {
     auto status = co_await site_.drain_status(needs.drain, within(1s));
     if (status)
-      seen.nodes[needs.drain].drain = rollout::DrainView{status->drained, status->in_flight, status->streams,
-                                                         status->tasks_running, std::move(status->overdue)};
+      seen.nodes[needs.drain].drain = view_of(std::move(*status));
     else
       seen.faults.push_back(fmt::format("{}: {}", needs.drain, status.error().message()));
   }
@@ -177,14 +183,13 @@ Task<void> Conductor::observe_soak(rollout::Observation& seen, std::string node)
 Task<void> Conductor::observe_surge(rollout::Observation& seen, std::string node) {
   auto view = co_await balancer_.view(node, within(1s));
   if (view)
-    seen.nodes[node].balancer = rollout::BalancerView{view->status, view->sessions, view->weight, view->full_weight};
+    seen.nodes[node].balancer = view_of(*view);
   else if (view.error().kind() != ErrorKind::not_found)
     seen.faults.push_back(fmt::format("load balancer, {}: {}", node, view.error().message()));
   const auto* seen_node = rollout::find_node(seen, node);
   if (!seen_node || !seen_node->process || !seen_node->process->running || !view) co_return Result<void>{};
   if (auto status = co_await site_.drain_status(node, within(1s)))
-    seen.nodes[node].drain = rollout::DrainView{status->drained, status->in_flight, status->streams,
-                                                status->tasks_running, std::move(status->overdue)};
+    seen.nodes[node].drain = view_of(std::move(*status));
   co_return Result<void>{};
 }
 
@@ -217,8 +222,7 @@ Task<void> Conductor::observe_balancer(rollout::Observation& seen, std::string n
     seen.faults.push_back(fmt::format("load balancer, {}: {}", node, view.error().message()));
     co_return std::unexpected(view.error());
   }
-  seen.nodes[node].balancer =
-      rollout::BalancerView{view->status, view->sessions, view->weight, view->full_weight, std::move(view->check)};
+  seen.nodes[node].balancer = view_of(std::move(*view));
   co_return Result<void>{};
 }
 

@@ -13,19 +13,6 @@ using enum CheckResult;
 
 constexpr std::int64_t day_ms = 24 * 3'600'000;
 
-void expect(Check (*check)(const Observation&), std::initializer_list<CheckCase> cases) {
-  for (const auto& [name, change, result, found] : cases) {
-    SCOPED_TRACE(name);
-    TestSite site;
-    change(site);
-    const auto answer = check(site.observed());
-    EXPECT_EQ(answer.result, result) << answer.found;
-    EXPECT_TRUE(answer.found.contains(found)) << answer.found;
-    EXPECT_EQ(answer.action.empty(), result == pass) << "what to do is said exactly where there is something to do";
-    EXPECT_FALSE(answer.why.empty());
-  }
-}
-
 void nothing(TestSite&) {}
 void no_database(TestSite& site) {
   site.facts.database.reset();

@@ -242,18 +242,17 @@ StepKind after_nodes(const Run& run) {
 
 /// Opens the step that the choice of a node leads to.
 Decision open_chosen(Run run, const Choice& choice, const Observation& seen) {
+  const auto add = surge_to_add(run, seen, choice.entry == StepKind::ok_to_stop ? choice.node : "");
   if (!choice.waiting.empty()) {
     open(run, StepKind::choose_node, "");
   } else if (window_over(run, seen) && (choice.all_settled ? after_nodes(run) != StepKind::hold_before_finalize
                                                            : choice.entry == StepKind::ok_to_stop)) {
     open(run, StepKind::choose_node, "");
     return pause_for_window(std::move(run), seen);
-  } else if (surge_forgotten(run, seen)) {
-    open(run, StepKind::add_surge, surge_of(run));
+  } else if (!add.empty()) {
+    open(run, StepKind::add_surge, add);
   } else if (!choice.all_settled) {
-    const bool surge = choice.entry == StepKind::ok_to_stop && surge_wanted(run, seen, choice.node);
-    if (surge) open(run, StepKind::add_surge, seen.surge->name);
-    if (!surge) open(run, choice.entry, choice.node);
+    open(run, choice.entry, choice.node);
   } else if (auto surge = surge_of(run); !surge.empty()) {
     open(run, StepKind::remove_surge, surge);
   } else {
@@ -471,11 +470,12 @@ Decision drive(Run run, const Observation& seen) {
   if (step.kind == StepKind::ok_to_stop && !run.back)
     if (auto changed = config_changed(run, seen, step.node); !changed.empty())
       return pause(std::move(run), changed, seen);
-  if (step.kind == StepKind::ok_to_stop && (surge_forgotten(run, seen) || surge_wanted(run, seen, step.node))) {
-    close(run.steps.back(), StepState::interrupted, "a surge node comes first", seen);
-    open(run, StepKind::add_surge, surge_of(run).empty() ? seen.surge->name : surge_of(run));
-    return {.run = std::move(run), .record = true};
-  }
+  if (step.kind == StepKind::ok_to_stop)
+    if (const auto surge = surge_to_add(run, seen, step.node); !surge.empty()) {
+      close(run.steps.back(), StepState::interrupted, "a surge node comes first", seen);
+      open(run, StepKind::add_surge, surge);
+      return {.run = std::move(run), .record = true};
+    }
 
   auto view = look(run, step, seen);
   if (view.goal == Goal::reached || view.goal == Goal::refused)

@@ -32,7 +32,9 @@ std::string surge_of(const Run& run) {
   return step ? step->node : std::string();
 }
 
-bool surge_wanted(const Run& run, const Observation& seen, std::string_view node) {
+namespace {
+
+bool wanted(const Run& run, const Observation& seen, std::string_view node) {
   if (run.back || run.options.offline || run.options.surge == Surge::never || !seen.surge || !seen.cluster)
     return false;
   const bool had_one = std::ranges::any_of(
@@ -41,7 +43,8 @@ bool surge_wanted(const Run& run, const Observation& seen, std::string_view node
   return run.options.surge == Surge::always || !fits_without(seen, node, run.options).yes;
 }
 
-bool surge_forgotten(const Run& run, const Observation& seen) {
+/// A member that the balancer, which was reloaded, knows no more.
+bool forgotten(const Run& run, const Observation& seen) {
   const auto name = surge_of(run);
   const auto* member = find_member(seen, name);
   if (name.empty() || run.back || !member || !serving(*member)) return false;
@@ -49,6 +52,13 @@ bool surge_forgotten(const Run& run, const Observation& seen) {
   const bool balancer_answers =
       std::ranges::any_of(seen.nodes, [](const auto& entry) { return entry.second.balancer.has_value(); });
   return balancer_answers && (!own || !own->balancer);
+}
+
+}  // namespace
+
+std::string surge_to_add(const Run& run, const Observation& seen, std::string_view node) {
+  if (forgotten(run, seen)) return surge_of(run);
+  return !node.empty() && wanted(run, seen, node) ? seen.surge->name : std::string();
 }
 
 SurgeView look_add_surge(const Run& run, const StepRecord& step, const Observation& seen) {

@@ -1,7 +1,11 @@
 #pragma once
+#include <gtest/gtest.h>
+
 #include <functional>
+#include <initializer_list>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "rollout/facts.h"
 #include "rollout/preflight.h"
@@ -82,5 +86,18 @@ struct CheckCase {
   CheckResult result;
   std::string_view found;  ///< part of what it says
 };
+inline void expect(const std::function<Check(const Observation&)>& check, std::initializer_list<CheckCase> cases) {
+  for (const auto& [name, change, result, found] : cases) {
+    SCOPED_TRACE(name);
+    TestSite site;
+    change(site);
+    const auto answer = check(site.observed());
+    EXPECT_EQ(answer.result, result) << answer.found;
+    EXPECT_TRUE(answer.found.contains(found)) << answer.found;
+    EXPECT_EQ(answer.action.empty(), result == CheckResult::pass)
+        << "what to do is said exactly where there is something to do";
+    EXPECT_FALSE(answer.why.empty());
+  }
+}
 
 }  // namespace afloat::rollout

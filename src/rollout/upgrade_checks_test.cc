@@ -12,18 +12,6 @@ namespace {
 
 using enum CheckResult;
 
-void expect(const std::function<Check(const Observation&)>& check, std::initializer_list<CheckCase> cases) {
-  for (const auto& [name, change, result, found] : cases) {
-    SCOPED_TRACE(name);
-    TestSite site;
-    change(site);
-    const auto answer = check(site.observed());
-    EXPECT_EQ(answer.result, result) << answer.found;
-    EXPECT_TRUE(answer.found.contains(found)) << answer.found;
-    EXPECT_EQ(answer.action.empty(), result == pass) << "what to do is said exactly where there is something to do";
-  }
-}
-
 void nothing(TestSite&) {}
 void no_facts(TestSite& site) { site.facts = {}; }
 

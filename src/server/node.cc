@@ -165,6 +165,7 @@ class Node final : public NodeControl {
     spawn(io_.get_executor(), "the heartbeat", [this] { return beat(); });
     spawn(io_.get_executor(), "the finalizer", [this] { return finalize(); });
     spawn(io_.get_executor(), "the node's facts", [this] { return tell_facts(); });
+    spawn(io_.get_executor(), "the notice of a downtime", [this] { return look_for_downtime(); });
     while (!stopping_ && !failed_) co_await wake_.wait_until(SteadyTime::max());
     signals.cancel();
     if (failed_) {
@@ -372,7 +373,6 @@ class Node final : public NodeControl {
         }
         log(Level::warning, "heartbeat_failed", {{"message", renewed.error().message()}});
       }
-      if (beats % 2 == 0) co_await look_for_downtime();
       if (!shards_.empty()) active_users_ = shards_.front()->context().auth.active_users();
       if (++beats % 60 == 0) {
         auto trimmed = co_await store::trim_change_log(*database_, in(seconds(5)));
@@ -393,12 +393,18 @@ class Node final : public NodeControl {
     }
   }
 
+  // Apart from the heartbeat, which must not wait for it.
   Async<void> look_for_downtime() {
-    auto planned = co_await store::planned_downtime(*database_, in(seconds(2)));
-    if (!planned) co_return;  // the heartbeat tells what is wrong with the database
-    const bool soon = *planned && **planned - clock_.unix_ms() < 24 * 3'600'000;
-    for (auto& shard : shards_)
-      shard->post([shard = shard.get(), at = soon ? **planned : 0] { shard->context().away_from_ms = at; });
+    while (!failed_ && !gone_) {
+      // Where the database is away the heartbeat says so.
+      if (auto planned = co_await store::planned_downtime(*database_, in(seconds(2)))) {
+        const bool soon = *planned && **planned - clock_.unix_ms() < 24 * 3'600'000;
+        for (auto& shard : shards_)
+          shard->post([shard = shard.get(), at = soon ? **planned : 0] { shard->context().away_from_ms = at; });
+      }
+      auto slept = co_await timer_.sleep_until(in(seconds(2)));
+      if (!slept) break;
+    }
   }
 
   /// The database's time, and by how much ours is certainly off: half the fastest round trip is nobody's fault.
