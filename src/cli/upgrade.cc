@@ -174,11 +174,17 @@ Result<int> watch(Site& site, std::int64_t id) {
 }
 
 Result<int> plan(Site& site, const UpgradeOptions& options) {
-  auto answer = site.call("GET", "/plan?to=" + url_encode(options.to));
+  auto answer = site.call("GET", "/plan?to=" + url_encode(options.to) + (options.offline ? "&offline=true" : ""));
   if (!answer) return std::unexpected(answer.error());
   fmt::print("{}", options.as_json ? json::serialize(*answer) + "\n" : plan_text(*answer));
+  if (options.offline && !bool_or(*answer, "offline")) {
+    fmt::print(stderr,
+               "The site's nodes run {}, which can't plan a run with downtime: the plan above is of one that rolls.\n",
+               string_or(*answer, "from"));
+    return 1;
+  }
   // Nodes of older releases give no verdict; then the failed check says it.
-  if (string_or(*answer, "verdict") == "downtime") return 3;
+  if (string_or(*answer, "verdict") == "downtime" && !options.offline) return 3;
   return bool_or(*answer, "possible") ? 0 : 4;
 }
 
@@ -335,6 +341,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
 
   auto [planner, plan_options] = add("plan", "Checks, and every step per node; changes nothing", plan);
   planner->add_option("--to", plan_options->to, "Target version")->required();
+  planner->add_flag("--offline", plan_options->offline, "Of a run with downtime, and how long the site will be closed");
   planner->add_flag("--json", plan_options->as_json, "As REST gives it");
 
   auto [runner, run_options] = add("run", "Start an upgrade run; the conductor carries it out", run);

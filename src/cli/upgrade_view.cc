@@ -9,6 +9,7 @@
 
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "rollout/offline.h"
 
 namespace afloat::cli {
 namespace json = boost::json;
@@ -138,13 +139,40 @@ std::string status_text(const json::object& run) {
   return text;
 }
 
+namespace {
+
+/// Also where a node of an older release answers, on which the site may be after a cancel: it tells only the steps.
+std::int64_t downtime_of(const json::object& run) {
+  if (run.contains("downtime_ms")) return int_or(run, "downtime_ms");
+  rollout::Run known;
+  known.options.offline = true;
+  known.state = rollout::run_state_from(string_or(run, "state"));
+  known.ended_at_ms = int_or(run, "ended_at_ms");
+  for_each_object(run, "steps", [&](const json::object& step) {
+    const auto kind = rollout::step_kind_from(string_or(step, "name"));
+    if (!kind) return;
+    // A run that rolls asks of each node whether it may go.
+    if (*kind == rollout::StepKind::ok_to_stop) known.options.offline = false;
+    auto& taken = known.steps.emplace_back();
+    taken.kind = *kind;
+    taken.node = string_or(step, "node");
+    taken.back = bool_or(step, "back");
+    taken.state = rollout::step_state_from(string_or(step, "state"));
+    taken.started_at_ms = int_or(step, "started_at_ms");
+    taken.ended_at_ms = int_or(step, "ended_at_ms");
+  });
+  return rollout::downtime_ms(known, known.ended_at_ms);
+}
+
+}  // namespace
+
 std::string report_text(const json::object& run) {
   auto text = status_text(run);
   const auto mode_on = int_or(run, "mode_on_at_ms");
   const auto stable = int_or(run, "stable_at_ms");
   if (mode_on > 0 && stable > mode_on)
     text += fmt::format("Upgrade mode on to STABLE: {:.2f} s\n", static_cast<double>(stable - mode_on) / 1000.0);
-  if (const auto down = int_or(run, "downtime_ms"); down > 0)
+  if (const auto down = downtime_of(run); down > 0)
     text += fmt::format("Down for: {:.2f} s\n", static_cast<double>(down) / 1000.0);
   for_each_object(run, "nodes", [&](const json::object& node) {
     text += fmt::format("  {:<12} drain {:>5} ms, start to ACTIVE {:>5} ms\n", string_or(node, "name"),
@@ -174,16 +202,27 @@ std::string plan_text(const json::object& plan) {
   text += "\nSteps\n";
   for_each_object(plan, "steps", [&](const json::object& step) {
     const auto deadline = int_or(step, "deadline_s");
-    text += fmt::format("  {:<42} {}{}\n", string_or(step, "title"),
-                        deadline > 0 ? fmt::format("about {}, pauses after {} s",
-                                                   seconds_text(int_or(step, "expected_ms")), deadline)
-                                     : "waits for you",
+    const bool yours = string_or(step, "name") == "hold_before_finalize";
+    text += fmt::format("  {:<42} {}{}{}\n", string_or(step, "title"),
+                        yours ? "waits for you" : "about " + seconds_text(int_or(step, "expected_ms")),
+                        deadline > 0 ? fmt::format(", pauses after {} s", deadline) : "",
                         bool_or(step, "point_of_no_return") ? "  (no way back from here)" : "");
   });
   if (const auto expected = int_or(plan, "expected_ms"); expected > 0)
     text += fmt::format("\nAbout {} in all, without waiting for you.\n", duration_text(expected));
+  const bool offline = bool_or(plan, "offline");
+  if (offline) {
+    bool backup = false;
+    for_each_object(plan, "steps", [&](const json::object& step) { backup |= string_or(step, "name") == "backup"; });
+    text += fmt::format("The site is closed for about {} of it. {}\n", duration_text(int_or(plan, "downtime_ms")),
+                        backup ? "That is with your backup command, which runs once nobody writes any more, for as "
+                                 "long as it took in past runs."
+                               : "A backup command of the conductor comes on top: it runs once nobody writes any more, "
+                                 "and no run of this site has had one, so how long it takes is not known.");
+  }
   text += bool_or(plan, "possible")
-              ? "\nPossible. Start it with: afloat upgrade run --to " + string_or(plan, "to") + "\n"
+              ? fmt::format("\nPossible. Start it with: afloat upgrade run --to {}{}\n", string_or(plan, "to"),
+                            offline ? " --offline" : "")
               : "\nNot possible now: see the failed checks above.\n";
   return text;
 }

@@ -43,5 +43,38 @@ TEST(UpgradeView, ARunOfAnOlderNodeIsShownToo) {
   EXPECT_NE(watch_text(boost::json::object()).find("Upgrade run 0"), std::string::npos);
 }
 
+/// Of a run with downtime, as a node of 1.1.1 shows it: without any field that says how long the site was closed.
+boost::json::object cancelled_offline() {
+  return boost::json::parse(R"({
+    "id":8,"from":"1.1.1","to":"1.2.0","state":"cancelled","outcome":"cancelled","ended_at_ms":9000,"steps":[
+     {"name":"drain","node":"node1","state":"done","started_at_ms":1000,"ended_at_ms":1500},
+     {"name":"drain","node":"node2","state":"done","started_at_ms":1500,"ended_at_ms":2000},
+     {"name":"stop","node":"node1","state":"done","started_at_ms":2000,"ended_at_ms":2500},
+     {"name":"start","node":"node1","state":"done","back":true,"started_at_ms":3000,"ended_at_ms":3500},
+     {"name":"balance","node":"node1","state":"done","back":true,"started_at_ms":6000,"ended_at_ms":6750},
+     {"name":"balance","node":"node2","state":"done","back":true,"started_at_ms":6750,"ended_at_ms":8000}]})")
+      .as_object();
+}
+
+TEST(UpgradeView, ACancelledRunWithDowntimeSaysForHowLongTheSiteWasClosedWhoeverAnswers) {
+  auto run = cancelled_offline();
+  EXPECT_TRUE(report_text(run).contains("Down for: 5.25 s")) << report_text(run);
+  run["steps"].as_array().insert(run["steps"].as_array().begin(),
+                                 boost::json::object{{"name", "ok_to_stop"}, {"node", "node1"}, {"state", "done"}});
+  EXPECT_FALSE(report_text(run).contains("Down for")) << "a run that rolls is never down";
+}
+
+TEST(UpgradeView, AnOfflinePlanSaysForHowLongTheSiteIsClosedAndThatTheBackupIsPartOfIt) {
+  boost::json::object plan{{"from", "1.1.1"}, {"to", "2.0.0"},         {"offline", true},
+                           {"possible", true}, {"expected_ms", 90'000}, {"downtime_ms", 61'000},
+                           {"steps", boost::json::array{boost::json::object{
+                                         {"name", "backup"}, {"title", "back up"}, {"expected_ms", 40'000}, {"deadline_s", 0}}}}};
+  const auto text = plan_text(plan);
+  EXPECT_TRUE(text.contains("closed for about 1 min 1 s")) << text;
+  EXPECT_TRUE(text.contains("with your backup command")) << text;
+  EXPECT_TRUE(text.contains("run --to 2.0.0 --offline")) << text;
+  EXPECT_FALSE(text.contains("waits for you")) << text;
+}
+
 }  // namespace
 }  // namespace afloat::cli

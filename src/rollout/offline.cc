@@ -56,6 +56,9 @@ std::optional<ScriptStep> offline_next(const Run& run, const cluster::Snapshot& 
 
 std::int64_t downtime_ms(const Run& run, std::int64_t now_ms) {
   if (!run.options.offline) return 0;
+  // One that was given back without having been told to go served all the time: it was cancelled before that.
+  for (const auto& step : run.steps)
+    if (step.kind == StepKind::balance && !has_step(run, StepKind::drain, step.node, false, false)) return 0;
   std::int64_t begun = 0, ended = 0;
   for (const auto& step : run.steps) {
     // The first node that drains leaves the others to serve; when the last has gone, nobody does.

@@ -147,6 +147,17 @@ std::vector<PlannedStep> plan(const Run& run, const Observation& seen, const Dur
   return std::move(planner.steps);
 }
 
+std::int64_t expected_downtime_ms(const Run& run, const std::vector<PlannedStep>& steps) {
+  if (!run.options.offline) return 0;
+  std::int64_t sum = 0;
+  for (const auto& step : steps) {
+    if (step.kind == StepKind::drain) sum = 0;
+    sum += step.expected_ms;
+    if (step.kind == StepKind::balance) break;
+  }
+  return sum;
+}
+
 Progress progress(const Run& run, const Observation& seen, const Durations& durations) {
   Progress out;
   out.waits_for_person = run.state == RunState::paused;

@@ -384,6 +384,10 @@ TEST(RunControl, WithDowntimeAllNodesAreDownTogetherAndTheSchemaChangesThen) {
   EXPECT_EQ(world.run.state, RunState::done) << world.run.message;
   world.expect_whole_on("2.0.0");
   EXPECT_EQ(planned.size(), world.run.steps.size());
+  const auto without = plan(world.run, world.observe({.cluster = true}), {});
+  const auto longer = plan(world.run, world.observe({.cluster = true}), {{StepKind::backup, 600'050}});
+  EXPECT_EQ(expected_downtime_ms(world.run, longer) - expected_downtime_ms(world.run, without), 600'000)
+      << "a backup that nothing is written after is part of the downtime";
   EXPECT_EQ(count(world, StepKind::backup), 1);
   EXPECT_GT(downtime_ms(world.run, world.now), 0);
   EXPECT_LT(downtime_ms(world.run, world.now), world.run.ended_at_ms + world.now);
@@ -405,6 +409,8 @@ TEST(RunControl, WithDowntimeACancelAtAnyPointBeforeFinalizeLeadsBack) {
     ++went_back;
     ASSERT_EQ(world.run.state, RunState::cancelled) << world.run.message;
     world.expect_whole_on("1.0.0");
+    const auto drained = static_cast<std::size_t>(count(world, StepKind::drain));
+    EXPECT_EQ(downtime_ms(world.run, world.now) > 0, drained == world.nodes.size());
   }
   EXPECT_GT(went_back, 60);
 }

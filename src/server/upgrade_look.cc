@@ -93,13 +93,15 @@ Task<rollout::Observation> look_at_site(Context& context, ClusterStore& cluster,
 }
 
 Task<UpgradeLook> look_at_upgrade(Context& context, rollout::Observation seen, RunStore& runs, NotesDesk& desk,
-                                  std::string to, Deadline deadline) {
+                                  std::string to, Deadline deadline, rollout::Options wishes) {
   UpgradeLook look;
   const auto target = version::parse_version(to);
   if (!target) co_return std::unexpected(target.error());
   look.seen = std::move(seen);
   look.run.from = look.seen.cluster->state->cluster_version;
   look.run.to = to;
+  look.run.options = wishes;
+  look.seen.offline = wishes.offline;
   const auto source = version::parse_version(look.run.from);
   if (!source) co_return std::unexpected(source.error());
   if (auto encoding = co_await runs.database_encoding(deadline)) look.seen.database_encoding = std::move(*encoding);

@@ -18,7 +18,7 @@ Task<rollout::Observation> look_at_site(Context& context, ClusterStore& cluster,
 
 /// What stands between the site and a target.
 struct UpgradeLook {
-  rollout::Run run;  ///< `from` and `to`
+  rollout::Run run;  ///< `from`, `to` and what is wished of it
   rollout::Observation seen;
   std::vector<rollout::Check> checks;
   version::HopVerdict verdict = version::HopVerdict::blocked;  ///< of the way, whatever the checks say
@@ -26,6 +26,6 @@ struct UpgradeLook {
 };
 /// Errors: as above; invalid_argument when `to` is no version.
 Task<UpgradeLook> look_at_upgrade(Context& context, rollout::Observation seen, RunStore& runs, NotesDesk& desk,
-                                  std::string to, Deadline deadline);
+                                  std::string to, Deadline deadline, rollout::Options wishes = {});
 
 }  // namespace afloat::server

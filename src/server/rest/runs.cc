@@ -114,14 +114,20 @@ class Runs : public std::enable_shared_from_this<Runs> {
     if (!to) co_return http::error_response(Error(ErrorKind::invalid_argument, "Say the target: ?to=VERSION."));
     auto site = co_await look_at_site(context_, *cluster_, request.deadline);
     if (!site) co_return http::error_response(site.error());
-    auto look = co_await look_at_upgrade(context_, std::move(*site), *runs_, notes_, *to, request.deadline);
-    if (!look) co_return http::error_response(look.error());
-    const auto& run = look->run;
     auto durations = co_await runs_->durations(request.deadline);
     if (!durations) co_return http::error_response(durations.error());
+    rollout::Options wishes;
+    wishes.offline = request.query_or("offline", "false") == "true";
+    // Whether the conductor has a backup command it alone knows; that it had one, the journal tells.
+    wishes.backup = durations->contains(rollout::StepKind::backup);
+    auto look =
+        co_await look_at_upgrade(context_, std::move(*site), *runs_, notes_, *to, request.deadline, wishes);
+    if (!look) co_return http::error_response(look.error());
+    const auto& run = look->run;
+    const auto planned = rollout::plan(run, look->seen, *durations);
     json::array steps;
     std::int64_t expected = 0;
-    for (const auto& step : rollout::plan(run, look->seen, *durations)) {
+    for (const auto& step : planned) {
       expected += step.expected_ms;
       steps.push_back(json::object{{"name", std::string(rollout::to_string(step.kind))},
                                    {"title", rollout::title_of(step.kind, step.node)},
@@ -137,6 +143,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
                                                                     {"verdict", std::string(to_string(look->verdict))},
                                                                     {"hops", json::value_from(look->seen.way)},
                                                                     {"expected_ms", expected},
+                                                                    {"offline", run.options.offline},
+                                                                    {"downtime_ms", rollout::expected_downtime_ms(run, planned)},
                                                                     {"checks", json::parse(rollout::to_json(look->checks))},
                                                                     {"steps", std::move(steps)}}));
   }
