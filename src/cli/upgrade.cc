@@ -9,10 +9,13 @@
 #include <memory>
 #include <thread>
 
+#include "adapters/files/releases.h"
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/moment.h"
+#include "cli/plan_way.h"
+#include "cli/release_signing.h"
 #include "cli/run_desk.h"
 #include "cli/site_access.h"
 #include "cli/upgrade_view.h"
@@ -26,7 +29,7 @@ namespace {
 constexpr auto watch_every = 250ms;
 struct UpgradeOptions {
   SiteAccess access{.site = {}};
-  std::string to, reason, config, at, not_after;
+  std::string to, reason, config, catalogue, at, not_after;
   std::int64_t id = 0;
   bool wait = false, watch = false, no_hold = false, finalize_intermediate = false, no_chain = false, offline = false,
        as_json = false, acknowledge_notes = false;
@@ -176,6 +179,16 @@ Result<int> watch(Site& site, std::int64_t id) {
 Result<int> plan(Site& site, const UpgradeOptions& options) {
   auto answer = site.call("GET", "/plan?to=" + url_encode(options.to) + (options.offline ? "&offline=true" : ""));
   if (!answer) return std::unexpected(answer.error());
+  if (!answer->contains("verdict")) {
+    const auto folder = catalogue_of(options.catalogue, options.config.empty() ? "site.toml" : options.config);
+    if (const auto known = files::known_releases(folder))
+      find_way(*answer, *known);
+    else if (!bool_or(*answer, "possible"))
+      fmt::print(stderr,
+                 "The site's nodes run {}, which judge a single hop only. Name the catalogue (--catalogue FOLDER, or "
+                 "--config site.toml), and the way of several hops is looked for there.\n",
+                 string_or(*answer, "from"));
+  }
   fmt::print("{}", options.as_json ? json::serialize(*answer) + "\n" : plan_text(*answer));
   if (options.offline && !bool_or(*answer, "offline")) {
     fmt::print(stderr,
@@ -341,6 +354,9 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
 
   auto [planner, plan_options] = add("plan", "Checks, and every step per node; changes nothing", plan);
   planner->add_option("--to", plan_options->to, "Target version")->required();
+  planner->add_option("--catalogue", plan_options->catalogue,
+                      "Folder of bundles, for sites whose nodes judge single hops only (default: the config's, or "
+                      "./catalogue)");
   planner->add_flag("--offline", plan_options->offline, "Of a run with downtime, and how long the site will be closed");
   planner->add_flag("--json", plan_options->as_json, "As REST gives it");
 

@@ -191,7 +191,15 @@ std::string task_line(const json::object& task) {
 }
 
 std::string plan_text(const json::object& plan) {
-  std::string text = fmt::format("From {} to {}\n\nChecks\n", string_or(plan, "from"), string_or(plan, "to"));
+  std::string text = fmt::format("From {} to {}\n", string_or(plan, "from"), string_or(plan, "to"));
+  const auto* hops = array_at(plan, "hops");
+  const bool chain = hops && hops->size() > 1;
+  if (chain) {
+    text += fmt::format("{} hops, {}: {}", hops->size(), string_or(plan, "verdict"), string_or(plan, "from"));
+    for (const auto& hop : *hops) text += fmt::format(" to {}", hop.is_string() ? hop.get_string().c_str() : "?");
+    text += "\n";
+  }
+  text += "\nChecks\n";
   for_each_object(plan, "checks", [&](const json::object& check) {
     text += fmt::format("  {:<8} {}: {}\n", string_or(check, "result"), string_or(check, "title"),
                         string_or(check, "found"));
@@ -199,8 +207,14 @@ std::string plan_text(const json::object& plan) {
     if (string_or(check, "result") == "fail")
       text += fmt::format("           {}\n           {}\n", string_or(check, "why"), action);
   });
+  // A node that knows of no chain tells the steps of one hop, without its number.
+  std::int64_t hop = 0;
   text += "\nSteps\n";
   for_each_object(plan, "steps", [&](const json::object& step) {
+    if (chain && (hop == 0 || int_or(step, "hop") > hop)) {
+      hop = std::max<std::int64_t>(int_or(step, "hop"), 1);
+      text += step.contains("hop") ? fmt::format(" hop {}\n", hop) : " of each hop\n";
+    }
     const auto deadline = int_or(step, "deadline_s");
     const bool yours = string_or(step, "name") == "hold_before_finalize";
     text += fmt::format("  {:<42} {}{}{}\n", string_or(step, "title"),
