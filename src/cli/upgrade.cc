@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/moment.h"
+#include "cli/newest_view.h"
 #include "cli/plan_way.h"
 #include "cli/release_signing.h"
 #include "cli/run_desk.h"
@@ -79,8 +80,11 @@ class Site {
   }
   Result<json::object> end_upgrade_mode() { return rest_.object("POST", "/rest/zdu/cancel", {}, {.timeout = 30s}); }
   Result<json::object> run(std::int64_t id) {
-    auto run = call("GET", fmt::format("/{}", id));
-    return !run && by_desk(run.error()) ? RunDesk(config_).show(id) : run;
+    for (int left = 3;; --left) {
+      auto run = call("GET", fmt::format("/{}", id));
+      if (!run) return by_desk(run.error()) ? RunDesk(config_).show(id) : run;
+      if (left == 0 || !view_.ask_again(*run)) return view_.filled(*std::move(run));
+    }
   }
   /// No node answers, and the site's file is there: the database can be asked.
   bool by_desk(const Error& error) const { return error.kind() == ErrorKind::unavailable && !config_.empty(); }
@@ -89,6 +93,7 @@ class Site {
   Site(SiteRest rest, std::string config) : rest_(std::move(rest)), config_(std::move(config)) {}
   SiteRest rest_;
   std::string config_;
+  NewestView view_;
 };
 
 std::int64_t now_ms() {

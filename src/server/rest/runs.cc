@@ -229,6 +229,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
       object["left_ms"] = progress.left_ms;
       object["now_ms"] = seen.now_ms;
     }
+    // Nodes of two releases answer while a run lasts: whoever asks may prefer the newer ones' picture.
+    object["node_build"] = context_.node.build;
     co_return http::json_response(status, json::serialize(object));
   }
 
