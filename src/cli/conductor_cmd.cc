@@ -128,6 +128,7 @@ Result<void> run_conductor(const ConductorOptions& options) {
     conductor::CatalogueEntry seen{.present = entry.has_value() && !entry->problem};
     const auto source = version::parse_version(from), target = version::parse_version(to);
     if (const auto known = files::known_releases(folder); known && source && target) {
+      seen.releases = version::fetched_of(*known);
       seen.facts = version::facts_of(*source, *target, *known);
       seen.notes = version::notes_between(*known, *source, *target);
     }

@@ -42,8 +42,8 @@ class SiteRest {
   /// Any status is a Response, as in http::Client.
   Result<http::Response> send(const std::string& method, const std::string& path, std::string body = {},
                               const CallOptions& options = {});
-  /// The body of a 2xx answer. Errors carry the site's own message: unauthenticated 401, permission_denied 403, not_found 404,
-  /// failed_precondition 409, unavailable for any other.
+  /// The body of a 2xx answer. Errors carry the site's own message: invalid_argument 400, unauthenticated 401,
+  /// permission_denied 403, not_found 404, failed_precondition 409, unavailable for any other.
   Result<std::string> call(const std::string& method, const std::string& path, std::string body = {},
                            const CallOptions& options = {});
   /// The same as a JSON object.

@@ -257,6 +257,23 @@ Result<json::object> create_run(Site& site, const UpgradeOptions& options) {
   return RunDesk(options.config).create(options.to, options.reason, *read);
 }
 
+/// The exit code of a run that its first step, which takes a moment, has refused; nothing where it goes on, or where no
+/// conductor has begun it by then.
+std::optional<int> refused_at_once(Site& site, std::int64_t id) {
+  for (const auto end = std::chrono::steady_clock::now() + 3s; std::chrono::steady_clock::now() < end;) {
+    const auto run = site.run(id);
+    if (!run) return std::nullopt;
+    if (string_or(*run, "state") == "failed") {
+      fmt::print(stderr, "Refused: {}\n", string_or(*run, "message"));
+      return code_of(*run);
+    }
+    const auto* steps = array_at(*run, "steps");
+    if (steps && !steps->empty() && string_or(steps->back().as_object(), "name") != "preflight") return std::nullopt;
+    std::this_thread::sleep_for(100ms);
+  }
+  return std::nullopt;
+}
+
 Result<int> run(Site& site, const UpgradeOptions& options) {
   auto created = create_run(site, options);
   if (!created) return std::unexpected(created.error());
@@ -272,6 +289,7 @@ Result<int> run(Site& site, const UpgradeOptions& options) {
   if (const auto end = given ? int_or(*given, "not_after_ms") : 0; end > 0)
     fmt::print("No node is begun after {}; it pauses then, between two nodes.\n", shown_moment(end));
   if (!options.wait) {
+    if (const auto refused = refused_at_once(site, id)) return *refused;
     fmt::print("Follow it with `afloat upgrade status --watch`; `afloat upgrade cancel` leads back until finalize.\n");
     return 0;
   }

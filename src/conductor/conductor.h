@@ -22,6 +22,7 @@ namespace afloat::conductor {
 /// What the catalogue says of a release.
 struct CatalogueEntry {
   bool present = false;
+  std::vector<std::string> releases = {};  ///< versions that can be taken, lowest first
   version::HopFacts facts = {};  ///< of the hop to it
   /// From where the run begins up to it; nullopt: the catalogue can't be read.
   std::optional<std::vector<version::ReleaseNotes>> notes = {};

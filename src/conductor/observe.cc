@@ -97,6 +97,7 @@ Task<rollout::Observation> Conductor::observe(rollout::Needs needs) {
     if (settings_.catalogue && run_) {
       const auto entry = settings_.catalogue(run_->from, run_->to);
       seen.in_catalogue = entry.present;
+      seen.catalogue_has = entry.releases;
       seen.target = entry.facts;
       seen.bundle = entry.bundle;
       if (settings_.way && !seen.offline) seen.way = settings_.way(run_->from, run_->to);

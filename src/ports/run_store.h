@@ -42,7 +42,8 @@ struct RunStore {
   virtual ~RunStore() = default;
 
   // For people (REST).
-  /// From the site's cluster version. Errors: conflict naming the active run; failed_precondition on an empty site.
+  /// From the site's cluster version. Errors: invalid_argument where `to` is not above it; conflict naming the active
+  /// run; failed_precondition on an empty site.
   virtual Task<std::int64_t> create(NewRun run, Deadline deadline) = 0;
   /// failed_precondition once finalize has begun or the run has ended.
   virtual Task<void> request_cancel(std::int64_t id, std::string actor, Deadline deadline) = 0;

@@ -249,6 +249,7 @@ struct Observation {
   std::optional<Replicas> replicas;  ///< nullopt: not asked
   int conductor_build = 0;
   std::optional<bool> in_catalogue;  ///< nullopt: not asked
+  std::vector<std::string> catalogue_has;  ///< versions that are there, lowest first; the target may be none of them
   version::HopFacts target;          ///< what the target's manifest says of a hop from the run's `from` to it
   std::vector<std::string> way;      ///< stops after `from` by policy and catalogue; empty: straight
   std::optional<BundleView> bundle;  ///< nullopt: not asked, or the bundle is not there

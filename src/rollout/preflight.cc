@@ -29,6 +29,13 @@ Check settle(Check check, CheckResult result, std::string found) {
   return check;
 }
 
+bool unpacked_everywhere(const std::string& release, const Observation& seen) {
+  return !seen.hosts.empty() && std::ranges::all_of(seen.hosts, [&](const std::string& host) {
+    const auto found = seen.host_releases.find(host);
+    return found != seen.host_releases.end() && std::ranges::find(found->second, release) != found->second.end();
+  });
+}
+
 Check hop_allowed(const std::string& from, const std::string& to, const Observation& seen) {
   Check check{.id = "hop_allowed",
               .title = "The way from this version to that one may roll",
@@ -48,6 +55,9 @@ Check hop_allowed(const std::string& from, const std::string& to, const Observat
   if (!seen.offline && seen.way.size() > 1)
     return pass(std::move(check), fmt::format("{} hops roll: {} to {}", seen.way.size(), from, join(seen.way, " to ")));
   if (rolls) return pass(std::move(check), advice.message);
+  // Whether it takes downtime its bundle says, and the releases on the way: nobody is sent into a downtime for its lack.
+  if (takes_downtime && !seen.in_catalogue.value_or(true) && !unpacked_everywhere(to, seen))
+    return settle(std::move(check), CheckResult::unknown, fmt::format("{} is not there to say how one goes to it", to));
   if (takes_downtime)
     check.action += fmt::format(" `afloat upgrade run --to {} --offline` goes straight there, with downtime.", to);
   return settle(std::move(check), CheckResult::fail, advice.message);
@@ -163,16 +173,12 @@ Check release_present(const std::string& to, const Observation& seen) {
               .why = "A host without the release cannot take it up half-way through.",
               .action = fmt::format(
                   "Put the bundle of {} into the catalogue; `afloat releases list` shows what is there.", to)};
-  std::vector<std::string> without;
-  for (const auto& host : seen.hosts) {
-    const auto found = seen.host_releases.find(host);
-    if (found == seen.host_releases.end() || std::ranges::find(found->second, to) == found->second.end())
-      without.push_back(host);
-  }
-  if (without.empty() && !seen.hosts.empty()) return pass(std::move(check), "unpacked and verified on every host");
+  if (unpacked_everywhere(to, seen)) return pass(std::move(check), "unpacked and verified on every host");
   if (!seen.in_catalogue) return settle(std::move(check), CheckResult::unknown, "the catalogue was not asked");
   if (*seen.in_catalogue) return pass(std::move(check), "in the catalogue");
-  return settle(std::move(check), CheckResult::fail, fmt::format("{} is not in the catalogue", to));
+  return settle(std::move(check), CheckResult::fail,
+                fmt::format("{} is not in the catalogue{}{}", to, seen.catalogue_has.empty() ? "" : ", which has ",
+                            join(seen.catalogue_has, ", ")));
 }
 
 Check bundle(const Observation& seen) {

@@ -122,6 +122,19 @@ TEST(Preflight, WhatTheManifestSaysOfTheHopDecides) {
   EXPECT_NE(check.found.find("1.1.5 or above first"), std::string::npos) << check.found;
 }
 
+TEST(Preflight, AReleaseThatIsNotThereIsNoReasonForADowntime) {
+  Observation seen;
+  seen.in_catalogue = false;
+  seen.catalogue_has = {"1.2.0", "1.3.0"};
+  const auto hop = check_of("hop_allowed", seen, "1.2.0", "9.0.0");
+  EXPECT_EQ(hop.result, CheckResult::unknown) << hop.found;
+  EXPECT_FALSE(hop.action.contains("--offline")) << hop.action;
+  const auto present = check_of("release_present", seen, "1.2.0", "9.0.0");
+  EXPECT_EQ(present.result, CheckResult::fail);
+  EXPECT_TRUE(present.found.contains("9.0.0 is not in the catalogue, which has 1.2.0, 1.3.0")) << present.found;
+  EXPECT_EQ(check_of("hop_allowed", seen, "1.2.0", "1.1.0").result, CheckResult::fail) << "an older one is no way at all";
+}
+
 struct PreflightCase {
   std::string_view id, name;
   std::function<void(Observation&)> change;

@@ -393,7 +393,7 @@ Decision drive_preflight(Run run, const Observation& seen) {
   bool may_settle = true;
   for (const auto& check : checks) {
     if (check.result != CheckResult::fail) continue;
-    found += fmt::format("{}{}: {}. {}", found.empty() ? "" : " ", check.title, check.found, check.action);
+    found += fmt::format("{}{}: {} {}", found.empty() ? "" : " ", check.title, sentence(check.found), check.action);
     may_settle = may_settle && check.may_settle;
   }
   if (!run.options.chain && seen.way.size() > 1) {

@@ -284,6 +284,7 @@ TEST(RolloutStep, PreflightRefusesAndChangesNothing) {
     EXPECT_EQ(world.run.state, RunState::failed);
     EXPECT_EQ(world.run.outcome, "preflight_failed");
     EXPECT_NE(world.run.message.find(expected), std::string::npos) << world.run.message;
+    EXPECT_EQ(world.run.message.find(".."), std::string::npos) << world.run.message;
     EXPECT_EQ(world.state.mode, mode);
     EXPECT_EQ(world.releases.size(), 1U);
   }

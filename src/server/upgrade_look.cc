@@ -111,6 +111,7 @@ Task<UpgradeLook> look_at_upgrade(Context& context, rollout::Observation seen, R
   const auto& policy = version::policy_of(version::Product::afloat);
   look.verdict = version::hop_verdict(policy, *source, *target);
   if (notes->catalogue) {
+    look.seen.catalogue_has = version::fetched_of(notes->known);
     auto releases = version::releases_of(notes->known);
     // No notes of a target that nobody has got yet are not the same as none to read.
     if (notes->knows_target() || !notes->notes.empty())

@@ -127,6 +127,17 @@ std::optional<StepRecord> step_from(const Rows& rows, std::size_t row) {
 
 Value time_or_null(std::int64_t ms) { return ms > 0 ? Value(ms) : Value(std::nullopt); }
 
+/// No run leads to where the site is, or below: that is known before anybody conducts it.
+Result<void> is_higher(const std::string& to, const std::string& site) {
+  const auto target = version::parse_version(to), now = version::parse_version(site);
+  if (!target || !now || *target > *now) return {};
+  if (*target == *now) return fail(ErrorKind::invalid_argument, fmt::format("The site is on {} already.", site));
+  return fail(ErrorKind::invalid_argument,
+              fmt::format("The site is on {}, and no run leads to an older release: its data may be in a form that {} "
+                          "does not know. Until an upgrade is finalized, `afloat upgrade cancel` leads back.",
+                          site, to));
+}
+
 Error no_such_run(std::int64_t id) {
   return Error(ErrorKind::not_found,
                fmt::format("There is no upgrade run {}; `afloat upgrade status` shows the latest.", id));
@@ -408,6 +419,7 @@ class SqlRunStore final : public RunStore {
     if (state->empty())
       co_return fail(ErrorKind::failed_precondition,
                      "This site has not been started yet: there is nothing to upgrade.");
+    if (auto higher = is_higher(run->to, state->text(0, 0)); !higher) co_return higher;
     auto active =
         co_await t->run({"select id, from_version, to_version, state from upgrade_run where ended_at is null", {}});
     if (!active) co_return std::unexpected(active.error());

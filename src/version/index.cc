@@ -188,6 +188,13 @@ std::vector<KnownRelease> merge_known(const std::vector<Manifest>& manifests, co
   return known;
 }
 
+std::vector<std::string> fetched_of(const std::vector<KnownRelease>& known) {
+  std::vector<std::string> versions;
+  for (const auto& each : known)
+    if (each.release.fetched) versions.push_back(to_string(each.release.version));
+  return versions;
+}
+
 std::vector<Release> releases_of(const std::vector<KnownRelease>& known) {
   std::vector<Release> releases;
   for (const auto& each : known) releases.push_back(each.release);

@@ -66,6 +66,8 @@ std::vector<KnownRelease> merge_known(const std::vector<Manifest>& manifests, co
 
 /// facts_of (path.h) for such a list.
 HopFacts facts_of(const Version& from, const Version& to, const std::vector<KnownRelease>& known);
+/// Versions whose bundle is there, lowest first.
+std::vector<std::string> fetched_of(const std::vector<KnownRelease>& known);
 /// The releases alone, as find_path takes them.
 std::vector<Release> releases_of(const std::vector<KnownRelease>& known);
 

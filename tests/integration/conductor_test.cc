@@ -505,6 +505,16 @@ TEST_F(ConductorTest, ThereIsOneActiveRunAndChangesAreCounted) {
   EXPECT_EQ(changes->size(), load().steps.size());
 }
 
+TEST_F(ConductorTest, ARunThatLeadsNowhereHigherIsRefusedWhenItIsAskedFor) {
+  for (const auto* to : {"1.0.0", "0.9.3"}) {
+    const auto refused = ask(to);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().kind(), ErrorKind::invalid_argument);
+    EXPECT_TRUE(refused.error().message().contains("The site is on 1.0.0")) << refused.error().message();
+  }
+  EXPECT_EQ(database.query("select count(*) from upgrade_run"), "0");
+}
+
 TEST_F(ConductorTest, PauseAndTheWishForOneNodeReachItThroughTheJournalOnceEach) {
   options.hold_before_finalize = true;
   Process process(database.connection(), site, "one");

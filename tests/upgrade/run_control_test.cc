@@ -24,10 +24,16 @@ TEST(RunControlOfASite, SoaksHoldsTakesOneNodeBackAndGoesOnWhileNobodyNotices) {
   SiteFixture site;
   make_space(site);
   for (const char* title : {"Harbour lights", "Anchor chains", "Tidal tables"}) make_page(site.admin("node1"), title);
+  // Its first step refuses it, and the command says so.
+  auto ran = say(site, {"upgrade", "run", "--to", "99.0.0"});
+  EXPECT_EQ(ran.exit_code, 4) << ran.output;
+  EXPECT_TRUE(ran.output.contains("99.0.0 is not in the catalogue, which has ")) << ran.output;
+  EXPECT_TRUE(ran.output.contains(bundles().to)) << ran.output;
+  EXPECT_FALSE(ran.output.contains("--offline") || ran.output.contains("..")) << ran.output;
   Users users(site);
   ASSERT_TRUE(users.begin()) << users.words();
   // The nodes don't know --soak yet: it goes to the database.
-  auto ran = say(site, {"upgrade", "run", "--to", bundles().to, "--soak", "3", "--max-load", "0", "--wait"});
+  ran = say(site, {"upgrade", "run", "--to", bundles().to, "--soak", "3", "--max-load", "0", "--wait"});
   EXPECT_EQ(ran.exit_code, 1) << "held: " << ran.output;
   EXPECT_NE(ran.output.find("hold before finalize"), std::string::npos) << ran.output;
   auto run = latest_run(site);
