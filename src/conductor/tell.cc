@@ -11,7 +11,8 @@ constexpr std::int64_t after_refusal_ms = 30'000;
 Async<void> Conductor::tell() {
   while (!stopping_) {
     auto next_ms = rollout::publish_facts_every_ms;
-    if (lead_ && announced_ && settings_.publish) {
+    // Not only once every agent has been told of its lead: one that does not answer is what there is to tell.
+    if (lead_ && settings_.publish) {
       rollout::ConductorFacts facts;
       for (const auto& host : hosts_.hosts()) {
         auto& seen = facts.hosts[host];

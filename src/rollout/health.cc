@@ -46,6 +46,21 @@ Check members_well(const Observation& seen) {
   return answered(std::move(check), {pass, fmt::format("{} ACTIVE", seen.cluster->members.size())});
 }
 
+Check agents_well(const Observation& seen) {
+  Check check{.id = "agents_well",
+              .title = "Every host's agent answers",
+              .why = "A node that ends is started again by its host's agent; without it the node stays away.",
+              .action = "Start the agent on that host (`afloat agent`); one that hangs is ended and started again. Its "
+                        "nodes go on meanwhile."};
+  const auto* conductor = conductor_facts(seen);
+  if (!conductor) return answered(std::move(check), {unknown, "nobody has told: no conductor leads"});
+  std::vector<std::string> found;
+  for (const auto& [host, agent] : conductor->hosts)
+    if (!agent.problem.empty()) found.push_back(fmt::format("{}: {}", host, agent.problem));
+  if (!found.empty()) return answered(std::move(check), {fail, join(found, ", ")});
+  return answered(std::move(check), {pass, fmt::format("{} host(s)", conductor->hosts.size())});
+}
+
 Check open_files(const Observation& seen) {
   Check check{.id = "open_files",
               .title = "Every node has file handles left",
@@ -292,9 +307,9 @@ Check node_findings(const Observation& seen) {
 
 std::vector<Check> health(const Observation& seen) {
   return {
-      members_well(seen), node_findings(seen), open_files(seen),        process_limit(seen),        disk_space(seen),
-      shared_home(seen),  clocks(seen),        long_transactions(seen), database_connections(seen), search_index(seen),
-      long_tasks(seen),   certificates(seen),  base_url(seen)};
+      members_well(seen),      agents_well(seen),          node_findings(seen), open_files(seen), process_limit(seen),
+      disk_space(seen),        shared_home(seen),          clocks(seen),        long_transactions(seen),
+      database_connections(seen), search_index(seen),      long_tasks(seen),    certificates(seen), base_url(seen)};
 }
 
 }  // namespace afloat::rollout

@@ -11,6 +11,7 @@ std::vector<Check> health(const Observation& seen);
 
 // One unit each; the limits are in the .cc beside their reasons, and docs/checks.md names them.
 Check members_well(const Observation& seen);
+Check agents_well(const Observation& seen);
 Check open_files(const Observation& seen);
 Check process_limit(const Observation& seen);
 Check disk_space(const Observation& seen);

@@ -26,7 +26,7 @@ TEST(Health, OfASiteThatIsWellEveryCheckPasses) {
     EXPECT_EQ(check.result, pass) << check.id << ": " << check.found;
     EXPECT_TRUE(ids.insert(check.id).second) << check.id << " is there twice";
   }
-  EXPECT_EQ(ids.size(), 13U);
+  EXPECT_EQ(ids.size(), 14U);
 }
 
 TEST(Health, WithoutFactsEveryCheckThatNeedsThemIsUnknownAndNonePasses) {
@@ -82,6 +82,20 @@ TEST(Health, Members) {
              {"one drains", [](TestSite& s) { s.member(1).state = cluster::NodeState::DRAINING; }, fail,
               "node2 is DRAINING"},
              {"no roster", [](TestSite& s) { s.seen.cluster.reset(); }, unknown, "could not be read"},
+         });
+}
+
+TEST(Health, Agents) {
+  expect(agents_well,
+         {
+             {"it answers", nothing, pass, "1 host(s)"},
+             {"one is dead or frozen",
+              [](TestSite& s) {
+                s.facts.conductor->hosts["host2"].problem = "no answer within 1 s";
+              },
+              fail, "host2: no answer within 1 s"},
+             {"no conductor tells", [](TestSite& s) { s.facts.conductor.reset(); }, unknown, "no conductor leads"},
+             {"it told long ago", [](TestSite& s) { s.facts.conductor->at_ms -= 60'000; }, unknown, "no conductor leads"},
          });
 }
 

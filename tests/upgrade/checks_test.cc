@@ -77,6 +77,11 @@ TEST(SiteChecks, PassOnASiteThatIsWellAndFindAByteThatWasChangedInTheReleaseThat
   }
   expect_found(site.admin(), to, {{"release_files", {"fail", "node1, node2: changed: share/web/assets/app.css"}}});
 
+  site->stop_agents();
+  expect_found(site.admin(), to, {{"agents_well", {"fail", "host1: "}}, {"members_well", {"pass", "2 ACTIVE"}}});
+  ASSERT_TRUE(site->start_agents());
+  expect_found(site.admin(), to, {{"agents_well", {"pass", "1 host(s)"}}});
+
   // The agents have logs from before a node's last start too, and those of nodes that are down.
   ASSERT_TRUE(site->stop_node("node2"));
   const auto zip = site->dir() + "/support.zip";
