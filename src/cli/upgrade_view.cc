@@ -9,6 +9,7 @@
 
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "cli/moment.h"
 #include "rollout/offline.h"
 
 namespace afloat::cli {
@@ -18,6 +19,14 @@ namespace {
 constexpr int bar_width = 30;
 
 bool ended(const json::object& run) { return int_or(run, "ended_at_ms") > 0; }
+
+/// "no conductor is at work since Thu 2026-11-26 03:12"; "" while one is, or where the run needs none any more.
+std::string without_conductor(const json::object& run) {
+  if (ended(run) || !run.contains("conductor") || !string_or(run, "conductor").empty()) return {};
+  // Older nodes don't tell since when.
+  const auto since = int_or(run, "conductor_silent_since_ms");
+  return since > 0 ? "no conductor is at work since " + shown_moment(since) : "no conductor is at work";
+}
 
 template <class Each>
 void for_each_object(const json::object& parent, std::string_view field, Each each) {
@@ -108,13 +117,17 @@ std::string watch_text(const json::object& run) {
   const auto total = std::max<std::int64_t>({int_or(run, "steps_total"), done, 1});
   const auto filled = static_cast<std::size_t>(bar_width * done / total);
   const auto left = int_or(run, "left_ms");
+  const auto idle = without_conductor(run);
   const auto* hops = array_at(run, "hops");
   auto text = spread(fmt::format("Upgrade run {}: {} to {}", int_or(run, "id"), string_or(run, "from"), string_or(run, "to")),
                      state);
   text += spread(fmt::format("[{}{}] {} of {} steps", std::string(filled, '#'), std::string(bar_width - filled, '-'), done,
                              total) +
                      (hops && hops->size() > 1 ? fmt::format(", hop {} of {}", hop, hops->size()) : ""),
-                 left > 0 && !ended(run) && state != "paused" ? "about " + duration_text(left) + " left" : "");
+                 left > 0 && !ended(run) && state != "paused" && idle.empty()
+                     ? "about " + duration_text(left) + " left"
+                     : "");
+  if (!idle.empty()) text += idle + "\n";
   for (const auto& node : order) text += node_line(*last[node], to_active[node]);
   if (const auto current = string_or(run, "current"); !current.empty()) text += wrapped("now: " + current, 0);
   if (const auto message = string_or(run, "message"); !message.empty()) text += wrapped(message, 2);
@@ -126,8 +139,9 @@ std::string status_text(const json::object& run) {
                                  string_or(run, "to"), string_or(run, "state"));
   if (const auto reason = string_or(run, "reason"); !reason.empty()) text += fmt::format("  reason:    {}\n", reason);
   text += fmt::format("  asked by:  {} at {}\n", string_or(run, "actor"), iso_time(int_or(run, "started_at_ms")));
-  const auto conductor = string_or(run, "conductor");
-  if (!ended(run)) text += fmt::format("  conductor: {}\n", conductor.empty() ? "none at work" : conductor);
+  const auto idle = without_conductor(run);
+  if (!ended(run) && run.contains("conductor"))
+    text += fmt::format("  conductor: {}\n", idle.empty() ? string_or(run, "conductor") : idle);
   if (const auto message = string_or(run, "message"); !message.empty()) text += fmt::format("  {}\n", message);
   for_each_object(run, "steps", [&](const json::object& step) { text += step_line(run, step) + "\n"; });
   if (const auto* evidence = object_at(run, "evidence"); evidence && !evidence->empty()) {

@@ -43,6 +43,19 @@ TEST(UpgradeView, ARunOfAnOlderNodeIsShownToo) {
   EXPECT_NE(watch_text(boost::json::object()).find("Upgrade run 0"), std::string::npos);
 }
 
+TEST(UpgradeView, WhileNoConductorWorksNoTimeIsLeftButItIsSaidSinceWhen) {
+  auto idle = run();
+  idle["conductor"] = "";
+  idle["conductor_silent_since_ms"] = 1'764'126'720'000;
+  for (const auto& text : {watch_text(idle), status_text(idle)}) {
+    EXPECT_TRUE(text.contains("no conductor is at work since ")) << text;
+    EXPECT_TRUE(text.contains(" 2025-11-26 ")) << text;
+    EXPECT_FALSE(text.contains(" left")) << text;
+  }
+  idle["conductor"] = "host1:17";
+  EXPECT_TRUE(watch_text(idle).contains("about 2 min 5 s left"));
+}
+
 /// Of a run with downtime, as a node of 1.1.1 shows it: without any field that says how long the site was closed.
 boost::json::object cancelled_offline() {
   return boost::json::parse(R"({

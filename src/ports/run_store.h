@@ -33,8 +33,9 @@ inline constexpr const char* journal_is_newer = "journal_is_newer";
 
 /// Who conducts.
 struct Leadership {
-  std::string holder;    ///< "" when nobody's lease lives
-  std::string declined;  ///< why a conductor that is at work does not lead; "" when none says so
+  std::string holder;                ///< "" when nobody's lease lives
+  std::string declined;              ///< why a conductor that is at work does not lead; "" when none says so
+  std::int64_t silent_since_ms = 0;  ///< when the last one was heard of; 0 while one leads, or where none ever did
 };
 
 /// Runs, their journal, and who conducts. Implementation: store/run_store.h.

@@ -236,11 +236,13 @@ class SqlRunStore final : public RunStore {
     auto rows = co_await database_.read(
         {"select coalesce((select holder from conductor_lease where lease_until > clock_timestamp()), ''), "
          "coalesce((select declined from upgrade_run where ended_at is null "
-         "and declined_at > clock_timestamp() - interval '5 s'), '')",
+         "and declined_at > clock_timestamp() - interval '5 s'), ''), "
+         "coalesce((select (extract(epoch from renewed) * 1000)::bigint from conductor_lease "
+         "where lease_until <= clock_timestamp()), 0)",
          {}},
         deadline);
     if (!rows) co_return std::unexpected(rows.error());
-    co_return Leadership{rows->text(0, 0), rows->text(0, 1)};
+    co_return Leadership{rows->text(0, 0), rows->text(0, 1), rows->number(0, 2)};
   }
 
   Task<std::optional<Run>> active(Deadline deadline) override {

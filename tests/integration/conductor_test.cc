@@ -477,6 +477,11 @@ TEST_F(ConductorTest, OneThatIsOlderThanTheJournalLeavesTheLeadAndSaysWhy) {
   Process next(database.connection(), site, "new");
   ASSERT_TRUE(next.run_until(20s, [&] { return state() == "done"; })) << load().message;
   EXPECT_EQ(leadership().declined, "") << "the run has ended";
+  EXPECT_EQ(leadership().silent_since_ms, 0) << "one leads";
+  end_lease();
+  const auto since = leadership().silent_since_ms;
+  EXPECT_GT(since, SystemClock().unix_ms() - 60'000);
+  EXPECT_LE(since, SystemClock().unix_ms());
   world.expect_whole_on("1.1.0");
 }
 

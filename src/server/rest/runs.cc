@@ -226,7 +226,8 @@ class Runs : public std::enable_shared_from_this<Runs> {
       const auto progress = rollout::progress(*run, seen, *durations);
       object["steps_total"] = progress.total;
       object["steps_done"] = progress.done;
-      object["left_ms"] = progress.left_ms;
+      // Nobody works on it, so nothing gets nearer.
+      object["left_ms"] = string_or(object, "conductor").empty() ? 0 : progress.left_ms;
       object["now_ms"] = seen.now_ms;
     }
     // Nodes of two releases answer while a run lasts: whoever asks may prefer the newer ones' picture.
@@ -239,6 +240,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
     auto object = rollout::run_json(*run);
     auto leadership = co_await runs_->leadership(deadline);
     object["conductor"] = leadership ? leadership->holder : "";
+    object["conductor_silent_since_ms"] = leadership ? leadership->silent_since_ms : 0;
     if (leadership && leadership->holder.empty() && !run->ended())
       object["message"] = (leadership->declined.empty()
                                ? "No conductor is at work: start one with `afloat conductor --config site.toml`. "
