@@ -15,11 +15,13 @@ bool serving(const cluster::Member& member) {
   return state == cluster::NodeState::ACTIVE || state == cluster::NodeState::DRAINING;
 }
 
-Answer fits_without(const Observation& observation, std::string_view node, const Options& options) {
+Answer fits_without(const Observation& observation, std::string_view node, const Options& options,
+                    const Aside& aside) {
   if (!observation.cluster) return {false, "the roster could not be read"};
   std::size_t others = 0;
   double load = 0;
   for (const auto& member : observation.cluster->members) {
+    if (aside.contains(member.name)) continue;
     load += member.load;
     if (member.name != node) ++others;
   }
@@ -33,7 +35,7 @@ Answer fits_without(const Observation& observation, std::string_view node, const
                          : fmt::format("{} other node(s) UP", others)};
 }
 
-Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options) {
+Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options, const Aside& aside) {
   if (!observation.cluster) return {false, "the roster could not be read"};
   const cluster::Member* self = nullptr;
   for (const auto& member : observation.cluster->members) {
@@ -41,6 +43,7 @@ Answer ok_to_stop(const Observation& observation, std::string_view node, const O
       self = &member;
       continue;
     }
+    if (aside.contains(member.name)) continue;
     const auto state = cluster::effective_state(member);
     if (state != cluster::NodeState::ACTIVE)
       return {false, fmt::format("{} is {}; every other node must be ACTIVE before {} may go", member.name,
@@ -55,7 +58,7 @@ Answer ok_to_stop(const Observation& observation, std::string_view node, const O
   if (self->tasks_running > 0)
     return {false, fmt::format("{} runs {} long task{}; waiting until done", node, self->tasks_running,
                                self->tasks_running == 1 ? "" : "s")};
-  return fits_without(observation, node, options);
+  return fits_without(observation, node, options, aside);
 }
 
 Health health_of(const Observation& observation, const cluster::Member& member) {

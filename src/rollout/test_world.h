@@ -35,6 +35,7 @@ struct World {
   int killed_at = -1;  ///< the decision at which the conductor dies
   enum class Kill { before_record, after_record, after_act } kill = Kill::before_record;
   std::string broken_version;  ///< does not start
+  std::string broken_node;     ///< does not start on any release
   std::vector<std::string> way;
   std::optional<CanaryView> canary;         ///< what every soak says
   CanaryView trial{Verdict::good, "fine"};  ///< what every trial says
@@ -187,7 +188,7 @@ struct World {
       case StepKind::await_active: {
         auto& n = node(a.node);
         n.wanted = true;
-        n.broken_release = n.link == broken_version;
+        n.broken_release = n.link == broken_version || n.name == broken_node;
         n.running = !n.broken_release;
         n.exit_code = n.running ? 0 : 134;
         n.restarts = n.running ? 0 : 5;
