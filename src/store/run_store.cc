@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 
 #include "base/json_fields.h"
+#include "store/cluster_store.h"
 #include "version/version.h"
 
 namespace afloat::store {
@@ -162,24 +163,24 @@ class SqlRunStore final : public RunStore {
     return set_flag({"update upgrade_run set cancel_requested = true, changed = nextval('upgrade_change') "
                      "where id = $1::bigint and ended_at is null and not finalize_begun returning id",
                      {id}},
-                    id, "cancelled", std::move(actor), deadline);
+                    {id, "cancelled", "run_cancel", std::move(actor)}, deadline);
   }
 
   Task<void> request_resume(std::int64_t id, std::string actor, Deadline deadline) override {
     return set_flag({"update upgrade_run set resume_requested = true, changed = nextval('upgrade_change') "
                      "where id = $1::bigint and ended_at is null and state = 'paused' returning id",
                      {id}},
-                    id, "resumed", std::move(actor), deadline);
+                    {id, "resumed", "run_resume", std::move(actor)}, deadline);
   }
 
   Task<void> request_pause(std::int64_t id, std::string actor, Deadline deadline) override {
     return set_flag({AFLOAT_REQUEST "and state <> 'paused' and not finalize_begun returning id", {id, "pause", actor}},
-                    id, "paused", actor, deadline);
+                    {id, "paused", "run_pause", actor}, deadline);
   }
 
   Task<void> request_rollback(std::int64_t id, std::string node, std::string actor, Deadline deadline) override {
-    return set_flag({AFLOAT_REQUEST "and not finalize_begun returning id", {id, "rollback", std::move(node)}}, id,
-                    "turned back for one node", std::move(actor), deadline);
+    return set_flag({AFLOAT_REQUEST "and not finalize_begun returning id", {id, "rollback", node}},
+                    {id, "turned back for one node", "run_rollback", std::move(actor), node}, deadline);
   }
 
   Task<rollout::Durations> durations(Deadline deadline) override {
@@ -445,12 +446,25 @@ class SqlRunStore final : public RunStore {
     co_return Result<void>{};
   }
 
-  Task<void> set_flag(Statement statement, std::int64_t id, std::string_view what, std::string actor,
-                      Deadline deadline) {
-    Rows rows;
-    auto done = co_await control(std::move(statement), rows, deadline);
+  /// What somebody asks of a run.
+  struct Asked {
+    std::int64_t id = 0;
+    std::string_view what;   ///< "the run cannot be ..."
+    std::string_view event;  ///< its kind in the audit log
+    std::string actor;
+    std::string node = {};
+  };
+
+  Task<void> set_flag(Statement statement, Asked asked, Deadline deadline) {
+    const auto id = asked.id;
+    const auto what = asked.what;
+    bool taken = false;
+    auto done = co_await database_.transaction(
+        std::nullopt,
+        [this, &statement, &asked, &taken](Transaction& t) { return set_flag_in(&t, &statement, &asked, &taken); },
+        deadline);
     if (!done) co_return std::unexpected(done.error());
-    if (!rows.empty()) co_return Result<void>{};
+    if (taken) co_return Result<void>{};
     auto run = co_await load(id, deadline);
     if (!run) co_return std::unexpected(run.error());
     if (run->ended())
@@ -467,7 +481,18 @@ class SqlRunStore final : public RunStore {
                      fmt::format("Upgrade run {} is paused already; `afloat upgrade resume` lets it go on.", id));
     co_return fail(ErrorKind::failed_precondition,
                    fmt::format("Upgrade run {} is {}, not paused: there is nothing to resume, {}.", id,
-                               rollout::to_string(run->state), actor));
+                               rollout::to_string(run->state), asked.actor));
+  }
+
+  /// With who asked: whoever reads the events later finds it there, whatever the conductor made of it.
+  Task<void> set_flag_in(Transaction* t, const Statement* statement, const Asked* asked, bool* taken) {
+    auto rows = co_await t->run(*statement);
+    if (!rows) co_return std::unexpected(rows.error());
+    *taken = !rows->empty();
+    if (!*taken) co_return Result<void>{};
+    json::object detail{{"run", asked->id}};
+    if (!asked->node.empty()) detail["node"] = asked->node;
+    co_return co_await add_event(*t, asked->actor, std::string(asked->event), json::serialize(detail));
   }
 
   Task<Run> with_steps(Run run, Deadline deadline) {

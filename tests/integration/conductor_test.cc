@@ -543,7 +543,7 @@ TEST_F(ConductorTest, PauseAndTheWishForOneNodeReachItThroughTheJournalOnceEach)
            run.open_step()->kind == StepKind::hold_before_finalize;
   };
   ASSERT_TRUE(process.run_until(20s, held)) << load().message;
-  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_rollback(world.run.id, "node2", "admin", soon()); }));
+  ASSERT_TRUE(signal([&](RunStore& runs) { return runs.request_rollback(world.run.id, "node2", "eve", soon()); }));
   ASSERT_TRUE(process.run_until(10s, [&] { return world.node("node2").link == "1.0.0" && state() == "paused"; }));
   EXPECT_NE(load().message.find("node2 is back on 1.0.0"), std::string::npos) << load().message;
   EXPECT_EQ(load().requests.rollback_node, "");
@@ -554,6 +554,11 @@ TEST_F(ConductorTest, PauseAndTheWishForOneNodeReachItThroughTheJournalOnceEach)
   const auto late =
       signal([&](RunStore& runs) { return runs.request_rollback(world.run.id, "node2", "admin", soon()); });
   EXPECT_FALSE(late);
+  EXPECT_EQ(database.query("select string_agg(kind || ' by ' || actor || coalesce(' of ' || (detail ->> 'node'), ''), ', ' "
+                           "order by seq) from cluster_event where kind like 'run_%'"),
+            "run_pause by admin, run_resume by admin, run_rollback by eve of node2, run_resume by admin, run_resume by "
+            "admin")
+      << "what was refused is not among them";
   EXPECT_EQ(site.told, (std::vector<std::string>{"started", "paused", "held", "paused", "held", "finalized"}));
   const auto durations =
       must<rollout::Durations>(database.connection(), [](Database&, RunStore& runs) { return runs.durations(soon()); });
