@@ -95,9 +95,21 @@ std::string node_line(const json::object& last, std::int64_t to_active_ms) {
 
 }  // namespace
 
+namespace {
+
+/// Where a hop began: a way back leads there.
+std::string went_from(const json::object& run, std::int64_t hop) {
+  const auto* hops = array_at(run, "hops");
+  const auto before = static_cast<std::size_t>(std::max<std::int64_t>(hop - 2, 0));
+  if (hop < 2 || !hops || before >= hops->size() || !hops->at(before).is_string()) return string_or(run, "from");
+  return std::string(hops->at(before).get_string());
+}
+
+}  // namespace
+
 std::string watch_text(const json::object& run) {
+  const auto* hops = array_at(run, "hops");
   const auto state = string_or(run, "state");
-  std::int64_t done = int_or(run, "steps_done");
   std::map<std::string, const json::object*> last;
   std::vector<std::string> order;
   std::int64_t hop = 1, counted = 0;
@@ -109,21 +121,26 @@ std::string watch_text(const json::object& run) {
     if (!last.contains(node)) order.push_back(node);
     last[node] = &step;
   });
-  if (!run.contains("steps_done")) done = counted;
   std::map<std::string, std::int64_t> to_active;
   for_each_object(run, "nodes", [&](const json::object& node) {
     to_active[string_or(node, "name")] = int_or(node, "start_to_active_ms");
   });
-  const auto total = std::max<std::int64_t>({int_or(run, "steps_total"), done, 1});
+  const auto done = int_or(run, "steps_done"), total = std::max<std::int64_t>({int_or(run, "steps_total"), done, 1});
   const auto filled = static_cast<std::size_t>(bar_width * done / total);
+  const bool back = bool_or(run, "back") || state == "rolling_back";
+  const auto where = back                     ? fmt::format(" back to {}", went_from(run, hop))
+                     : hops && hops->size() > 1 ? fmt::format(", hop {} of {}", hop, hops->size())
+                                                : std::string();
+  // A node of an older release knows neither the hops nor the way back, and so not how many steps there are.
+  const auto bar = run.contains("steps_done")
+                       ? fmt::format("[{}{}] {} of {}{}{}", std::string(filled, '#'),
+                                     std::string(bar_width - filled, '-'), done, total, back ? "" : " steps", where)
+                       : fmt::format("{} steps so far{}", counted, back ? ", on the way back" : "");
   const auto left = int_or(run, "left_ms");
   const auto idle = without_conductor(run);
-  const auto* hops = array_at(run, "hops");
   auto text = spread(fmt::format("Upgrade run {}: {} to {}", int_or(run, "id"), string_or(run, "from"), string_or(run, "to")),
                      state);
-  text += spread(fmt::format("[{}{}] {} of {} steps", std::string(filled, '#'), std::string(bar_width - filled, '-'), done,
-                             total) +
-                     (hops && hops->size() > 1 ? fmt::format(", hop {} of {}", hop, hops->size()) : ""),
+  text += spread(bar,
                  left > 0 && !ended(run) && state != "paused" && idle.empty()
                      ? "about " + duration_text(left) + " left"
                      : "");

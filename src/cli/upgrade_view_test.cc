@@ -38,9 +38,24 @@ TEST(UpgradeView, ARunOfAnOlderNodeIsShownToo) {
   auto old = run();
   for (const auto* field : {"steps_done", "left_ms", "hops"}) old.erase(field);
   const auto text = watch_text(old);
-  EXPECT_NE(text.find("2 of 48 steps"), std::string::npos) << text;
+  EXPECT_NE(text.find("2 steps so far"), std::string::npos) << text;
   EXPECT_EQ(text.find("left"), std::string::npos) << text;
   EXPECT_NE(watch_text(boost::json::object()).find("Upgrade run 0"), std::string::npos);
+}
+
+TEST(UpgradeView, GoingBackIsToldAsGoingBack) {
+  auto back = run();
+  back["state"] = "rolling_back";
+  back["back"] = true;
+  back["steps_done"] = 5;
+  back["steps_total"] = 20;
+  EXPECT_TRUE(watch_text(back).contains("[#######-----------------------] 5 of 20 back to 1.0.0"))
+      << watch_text(back);
+  back["steps"].as_array()[2].as_object()["hop"] = 2;
+  EXPECT_TRUE(watch_text(back).contains(" back to 1.1.1")) << watch_text(back);
+  for (const auto& line : split(watch_text(back), '\n')) EXPECT_LE(line.size(), 80U) << line;
+  back.erase("steps_done");
+  EXPECT_TRUE(watch_text(back).contains("2 steps so far, on the way back")) << watch_text(back);
 }
 
 TEST(UpgradeView, WhileNoConductorWorksNoTimeIsLeftButItIsSaidSinceWhen) {

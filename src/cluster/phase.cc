@@ -64,18 +64,29 @@ PhaseView derive_phase(const Snapshot& snapshot) {
   if (state.mode == Mode::off)
     return {Phase::STABLE, fmt::format("Upgrade mode is off; the site is on {}.", state.cluster_version)};
   if (state.finalize_requested_ms) return finalizing(snapshot);
-  if (cancel_obstacles(snapshot).empty())
-    return {Phase::READY_TO_UPGRADE,
-            fmt::format("Upgrade mode is on and every node is on {}. Upgrade the nodes one by one, or cancel.",
-                        original_text(snapshot))};
+  const bool none_upgraded = cancel_obstacles(snapshot).empty();
   const auto obstacles = approve_obstacles(snapshot);
+  const auto original = original_text(snapshot), target = target_text(snapshot);
+  const auto phase = none_upgraded       ? Phase::READY_TO_UPGRADE
+                     : obstacles.empty() ? Phase::READY_TO_RUN_UPGRADE_TASKS
+                                         : Phase::MIXED;
+  // Which way it leads the nodes a run alone knows: nobody is told to do by hand what it does, or undoes.
+  if (state.run_id)
+    return {phase, fmt::format("{}. Upgrade run {} is in charge: `afloat upgrade status` says what it does, and what it "
+                               "waits for.",
+                               none_upgraded         ? "Every node is on " + original
+                               : obstacles.empty() ? fmt::format("Every node is ACTIVE on {}", target)
+                                                   : fmt::format("Nodes are between {} and {}", original, target),
+                               *state.run_id)};
+  if (none_upgraded)
+    return {phase, fmt::format(
+                       "Upgrade mode is on and every node is on {}. Upgrade the nodes one by one, or cancel.", original)};
   if (obstacles.empty())
-    return {
-        Phase::READY_TO_RUN_UPGRADE_TASKS,
-        fmt::format("Every node is ACTIVE on {}. Approve to finalize (`afloat upgrade finalize`; there is no way back "
-                    "after that), or take the nodes back to {}.",
-                    target_text(snapshot), original_text(snapshot))};
-  return {Phase::MIXED, fmt::format("Before the upgrade can be finalized: {}.", join(obstacles, "; "))};
+    return {phase,
+            fmt::format("Every node is ACTIVE on {}. Approve to finalize (`afloat upgrade finalize`; there is no way back "
+                        "after that), or take the nodes back to {}.",
+                        target, original)};
+  return {phase, fmt::format("Before the upgrade can be finalized: {}.", join(obstacles, "; "))};
 }
 
 }  // namespace afloat::cluster

@@ -189,9 +189,14 @@ CanaryView Canary::view(std::int64_t now_ms) const {
                 : fmt::format("fewer than {} requests came to it, or fewer than {} to the others, in {} s",
                               window_requests, window_requests / 3, soaked / 1000)};
   const auto open = last_ && opened_.contains(node_) ? last_->requests - opened_.at(node_).requests : 0;
+  const auto so_far = fmt::format("{} window(s) of {} requests{}, {} requests in the next", count, window_requests,
+                                  last_bad ? ", the last one bad" : "", open);
+  if (soaked < soak_ms_)
+    return {Verdict::waiting, fmt::format("{} of {} s, {}", soaked / 1000, soak_ms_ / 1000, so_far)};
   return {Verdict::waiting,
-          fmt::format("{} of {} s, {} window(s) of {} requests{}, {} requests in the next", soaked / 1000,
-                      soak_ms_ / 1000, count, window_requests, last_bad ? ", the last one bad" : "", open)};
+          fmt::format("its {} s are over, and there is no verdict yet; it waits {} s more at the most for {}: {}",
+                      soak_ms_ / 1000, (soak_ms_ + extension_ms - soaked) / 1000,
+                      last_bad ? "another window" : "enough requests", so_far)};
 }
 
 }  // namespace afloat::rollout

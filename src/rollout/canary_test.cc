@@ -153,6 +153,17 @@ TEST(Canary, SomeThingsAreBadAtOnce) {
   EXPECT_EQ(view.verdict, Verdict::bad) << view.reason;
 }
 
+TEST(Canary, OnceTheSoakIsOverItSaysWhatItStillWaitsForAndForHowLong) {
+  Traffic traffic;
+  CanaryView view;
+  for (int second = 0; second < 4; ++second) view = traffic.second(20, 0, 0.02);
+  EXPECT_TRUE(view.reason.starts_with("4 of 5 s, ")) << view.reason;
+  for (int second = 4; second < 8; ++second) view = traffic.second(20, 0, 0.02);
+  EXPECT_EQ(view.verdict, Verdict::waiting);
+  EXPECT_TRUE(view.reason.starts_with("its 5 s are over")) << view.reason;
+  EXPECT_TRUE(view.reason.contains("57 s more at the most for enough requests")) << view.reason;
+}
+
 TEST(Canary, SilenceIsNeverGood) {
   Traffic traffic;
   for (int i = 0; i < 3; ++i) traffic.second(400, 0, 0.02);

@@ -166,8 +166,9 @@ Progress progress(const Run& run, const Observation& seen, const Durations& dura
   const auto* open = run.open_step();
   std::vector<PlannedStep> left;
   if (run.back) {
-    out.done = static_cast<int>(
-        std::ranges::count_if(run.steps, [](const auto& step) { return step.back && step.state == StepState::done; }));
+    // Since it turned: a node that had gone back alone before is no part of this way.
+    for (auto step = run.steps.rbegin(); step != run.steps.rend() && step->back; ++step)
+      out.done += step->state == StepState::done ? 1 : 0;
     if (!run.ended()) left = way_back(run, seen, durations);
     out.total = out.done + static_cast<int>(left.size());
   } else {

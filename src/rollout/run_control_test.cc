@@ -502,6 +502,40 @@ TEST(RunControl, ProgressCountsWhatIsLeftAndForgetsThePersonsTime) {
   EXPECT_EQ(end.left_ms, 0);
 }
 
+/// The share that is done never falls while a run goes in one direction.
+void expect_progress_rises(World& world) {
+  double share = 0;
+  bool back = false;
+  world.before_each = [&, before = world.before_each](World& w) {
+    if (before) before(w);
+    if (w.run.ended() || w.run.steps.size() < 3) return;  // the hops are not chosen yet
+    const auto now = progress(w.run, w.observe({.cluster = true, .all_hosts = true, .all_balancers = true}), {});
+    const auto next = static_cast<double>(now.done) / static_cast<double>(now.total);
+    if (std::exchange(back, w.run.back) != w.run.back) share = 0;
+    EXPECT_GE(next, share) << now.done << " of " << now.total << " at " << w.run.current;
+    EXPECT_LT(next, 1.0) << w.run.current;
+    share = next;
+  };
+  world.go();
+}
+
+TEST(RunControl, ProgressNeverFallsInOneDirection) {
+  World chain;
+  chain.run.to = "1.2.0";
+  chain.run.to_build = build_of("1.2.0");
+  chain.way = {"1.1.0", "1.2.0"};
+  chain.run.options.finalize_intermediate = true;
+  expect_progress_rises(chain);
+  EXPECT_EQ(chain.run.state, RunState::done) << chain.run.message;
+
+  World cancelled;
+  cancelled.before_each = [](World& w) {
+    if (count(w, StepKind::balance) == 2) w.run.cancel_requested = true;
+  };
+  expect_progress_rises(cancelled);
+  EXPECT_EQ(cancelled.run.state, RunState::cancelled) << cancelled.run.message;
+}
+
 TEST(RunControl, FinalizeIsExpectedToTakeAsLongAsItsTasksShow) {
   World world;
   while (!world.run.open_step() || world.run.open_step()->kind != StepKind::await_stable) world.turn();

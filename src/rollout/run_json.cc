@@ -76,6 +76,7 @@ json::object run_json(const Run& run) {
           {"current", run.current},
           {"message", run.message},
           {"cancel_requested", run.cancel_requested},
+          {"back", run.back},
           {"pause_requested", !run.requests.pause_by.empty()},
           {"rollback_requested", run.requests.rollback_node},
           {"hops", std::move(hops)},
