@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json_fields.h"
+#include "base/log_line.h"
 #include "base/text.h"
 #include "cli/moment.h"
 #include "rollout/offline.h"
@@ -165,7 +166,7 @@ std::string status_text(const json::object& run) {
     text += fmt::format("Evidence of {}: exit code {}, state {}, release {}, config {}\n", string_or(*evidence, "node"),
                         int_or(*evidence, "exit_code"), string_or(*evidence, "state", "unknown"),
                         string_or(*evidence, "release"), string_or(*evidence, "config_hash").substr(0, 12));
-    if (const auto lines = string_or(*evidence, "last_lines"); !lines.empty()) text += lines + "\n";
+    if (const auto lines = string_or(*evidence, "last_lines"); !lines.empty()) text += readable_log(lines) + "\n";
   }
   return text;
 }

@@ -6,6 +6,7 @@
 #include <boost/json.hpp>
 #include <tuple>
 
+#include "base/log_line.h"
 #include "base/text.h"
 #include "cluster/task_ledger.h"
 #include "rollout/capacity.h"
@@ -249,7 +250,7 @@ std::string given_up(const ProcessView& process, std::string_view node, std::str
     return {};
   const auto last = telling_line(process.last_lines);
   return fmt::format("{} does not start on {}: exit code {}, {} restart(s){}{}", node, version, process.last_exit_code,
-                     process.restarts, last.empty() ? "" : "; its log says: ", last);
+                     process.restarts, last.empty() ? "" : "; its log says: ", log_message(last));
 }
 
 GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
