@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <boost/json.hpp>
 #include <memory>
 
@@ -47,6 +48,14 @@ std::string notes_text(const json::object& state) {
                                    string_or(state, "to")));
 }
 
+/// Says so where the target is none of those that there are: it may be a slip, and its own notes are not among those
+/// that were shown. `there` is empty where nobody told.
+int code_of(const std::vector<std::string>& there, const std::string& to) {
+  if (there.empty() || std::ranges::find(there, to) != there.end()) return 0;
+  fmt::print(stderr, "The catalogue has no {}, so its notes are not here. It has {}.\n", to, join(there, ", "));
+  return 1;
+}
+
 /// The site's nodes are of a release that has no such call: what the catalogue here tells, without any record.
 Result<int> from_catalogue(SiteRest& site, const NotesOptions& options) {
   auto cluster = site.object("GET", "/rest/afloat/1/cluster");
@@ -77,7 +86,10 @@ Result<int> from_catalogue(SiteRest& site, const NotesOptions& options) {
     if (notes.empty()) fmt::print("The catalogue has no release notes between {} and {}.\n", running, options.to);
   }
   fmt::print(stderr, "{}\n", explain);
-  return options.acknowledge ? 1 : 0;
+  std::vector<std::string> there;
+  for (const auto& each : *known) there.push_back(version::to_string(each.release.version));
+  const auto code = code_of(there, version::to_string(*to));
+  return options.acknowledge ? 1 : code;
 }
 
 Result<int> show(const NotesOptions& options) {
@@ -99,7 +111,11 @@ Result<int> show(const NotesOptions& options) {
                                    : parse_json_object(*shown->body, "the site's answer");
   if (!state) return std::unexpected(state.error());
   fmt::print("{}", options.as_json ? json::serialize(*state) + "\n" : notes_text(*state));
-  return 0;
+  std::vector<std::string> there;
+  if (const auto* releases = array_at(*state, "releases"))
+    for (const auto& value : *releases)
+      if (value.is_string()) there.emplace_back(value.get_string());
+  return code_of(there, string_or(*state, "to"));
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ Task<rollout::Observation> look_at_site(Context& context, ClusterStore& cluster,
 Task<UpgradeLook> look_at_upgrade(Context& context, rollout::Observation seen, RunStore& runs, NotesDesk& desk,
                                   std::string to, Deadline deadline, rollout::Options wishes) {
   UpgradeLook look;
-  const auto target = version::parse_version(to);
+  const auto target = co_await desk.target_of(to);
   if (!target) co_return std::unexpected(target.error());
   look.seen = std::move(seen);
   look.run.from = look.seen.cluster->state->cluster_version;

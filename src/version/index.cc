@@ -188,6 +188,17 @@ std::vector<KnownRelease> merge_known(const std::vector<Manifest>& manifests, co
   return known;
 }
 
+std::string nearest_text(const std::vector<KnownRelease>& known, std::string_view typed) {
+  const auto line = std::string(typed.starts_with('v') ? typed.substr(1) : typed);
+  std::vector<std::string> all, near;
+  for (const auto& each : known) {
+    all.push_back(to_string(each.release.version));
+    if (!line.empty() && all.back().starts_with(line + ".")) near.push_back(all.back());
+  }
+  if (!near.empty()) return fmt::format("Of {} there {} {}.", line, near.size() == 1 ? "is" : "are", join(near, ", "));
+  return all.empty() ? std::string() : fmt::format("There {} {}.", all.size() == 1 ? "is" : "are", join(all, ", "));
+}
+
 std::vector<std::string> fetched_of(const std::vector<KnownRelease>& known) {
   std::vector<std::string> versions;
   for (const auto& each : known)

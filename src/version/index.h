@@ -66,6 +66,8 @@ std::vector<KnownRelease> merge_known(const std::vector<Manifest>& manifests, co
 
 /// facts_of (path.h) for such a list.
 HopFacts facts_of(const Version& from, const Version& to, const std::vector<KnownRelease>& known);
+/// For whoever typed what is no whole version: "Of 1.2 there are 1.2.0, 1.2.1.", else all there are; "" where none is.
+std::string nearest_text(const std::vector<KnownRelease>& known, std::string_view typed);
 /// Versions whose bundle is there, lowest first.
 std::vector<std::string> fetched_of(const std::vector<KnownRelease>& known);
 /// The releases alone, as find_path takes them.

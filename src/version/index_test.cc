@@ -159,5 +159,15 @@ TEST_F(IndexTest, NotesAreThoseOfTheTargetAndOfEveryVersionInBetween) {
   EXPECT_FALSE(find_read({{"1.1.3", sha256_hex("other text"), "admin", 1}}, notes[0])) << "notes that have changed";
 }
 
+TEST(Index, WhoTypesPartOfAVersionIsToldWhichThereAre) {
+  std::vector<KnownRelease> known;
+  for (const auto* version : {"1.1.1", "1.2.0", "1.2.3", "1.20.0"})
+    known.emplace_back().release.version = *parse_version(version);
+  EXPECT_EQ(nearest_text(known, "1.2"), "Of 1.2 there are 1.2.0, 1.2.3.");
+  EXPECT_EQ(nearest_text(known, "v1.1"), "Of 1.1 there is 1.1.1.");
+  EXPECT_EQ(nearest_text(known, "latest"), "There are 1.1.1, 1.2.0, 1.2.3, 1.20.0.");
+  EXPECT_EQ(nearest_text({}, "1.2"), "");
+}
+
 }  // namespace
 }  // namespace afloat::version

@@ -209,6 +209,15 @@ TEST_F(UpgradePath, TheSiteTellsEachColumnOfTheTableAndAsksForItsNotes) {
   for (const auto& words : {"News of " + bugfix, "News of " + next, std::string("--acknowledge")})
     EXPECT_NE(shown.output.find(words), std::string::npos) << words << "\n" << shown.output;
   EXPECT_EQ(shown.output.find("News of " + further), std::string::npos);
+  const auto absent = node.afloat({"upgrade", "notes", "--to", "99.0.0"});
+  EXPECT_EQ(absent.exit_code, 1);
+  EXPECT_TRUE(absent.output.contains("The catalogue has no 99.0.0") && absent.output.contains(next)) << absent.output;
+  const auto line = next.substr(0, next.rfind('.'));
+  for (const auto* verb : {"plan", "run"}) {
+    const auto part = node.afloat({"upgrade", verb, "--to", line});
+    EXPECT_EQ(part.exit_code, 2) << part.output;
+    EXPECT_TRUE(part.output.contains("Of " + line + " there is " + next)) << part.output;
+  }
   const auto done = node.afloat({"upgrade", "notes", "--to", next, "--acknowledge"});
   EXPECT_NE(done.output.find("acknowledged by admin at 20"), std::string::npos) << done.output;
   EXPECT_NE(done.output.find("All of them are acknowledged"), std::string::npos) << done.output;

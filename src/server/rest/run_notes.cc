@@ -1,5 +1,7 @@
 #include "server/rest/run_notes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <boost/json.hpp>
 
@@ -43,18 +45,28 @@ Task<NotesDesk::State> NotesDesk::look_from_here(version::Version to, Deadline d
   co_return co_await look(std::move(*from), std::move(to), deadline);
 }
 
+Task<void> NotesDesk::read_catalogue(State* state) {
+  if (context_.config.catalogue.empty()) co_return Result<void>{};
+  co_return co_await context_.offload([state, &folder = context_.config.catalogue] {
+    auto known = files::known_releases(folder);
+    state->catalogue = known.has_value();
+    if (known) state->known = std::move(*known);
+  });
+}
+
+Task<version::Version> NotesDesk::target_of(std::string typed) {
+  auto target = version::parse_version(typed);
+  if (target) co_return std::move(*target);
+  State state;
+  if (auto read = co_await read_catalogue(&state); !read) co_return std::unexpected(read.error());
+  co_return fail(target.error().kind(), fmt::format("{} {}", target.error().message(), version::nearest_text(state.known, typed)));
+}
+
 Task<NotesDesk::State> NotesDesk::look(version::Version from, version::Version to, Deadline deadline) {
   State state;
   state.from = std::move(from);
   state.to = std::move(to);
-  if (!context_.config.catalogue.empty()) {
-    auto done = co_await context_.offload([&state, &folder = context_.config.catalogue] {
-      auto known = files::known_releases(folder);
-      state.catalogue = known.has_value();
-      if (known) state.known = std::move(*known);
-    });
-    if (!done) co_return std::unexpected(done.error());
-  }
+  if (auto read = co_await read_catalogue(&state); !read) co_return std::unexpected(read.error());
   state.notes = version::notes_between(state.known, state.from, state.to);
   auto read = co_await store_->acknowledged(deadline);
   if (!read) co_return std::unexpected(read.error());
@@ -78,7 +90,8 @@ Task<NotesDesk::State> NotesDesk::acknowledge(State state, std::string actor, De
 namespace {
 
 json::object notes_json(const NotesDesk::State& state) {
-  json::array notes;
+  json::array notes, releases;
+  for (const auto& each : state.known) releases.push_back(json::string(version::to_string(each.release.version)));
   bool all = true;
   for (const auto& each : state.notes) {
     const auto release = std::ranges::find_if(state.known, [&](const version::KnownRelease& known) {
@@ -100,6 +113,7 @@ json::object notes_json(const NotesDesk::State& state) {
   return {{"from", version::to_string(state.from)},
           {"to", version::to_string(state.to)},
           {"acknowledged", all},
+          {"releases", std::move(releases)},
           {"notes", std::move(notes)}};
 }
 

@@ -30,10 +30,14 @@ class NotesDesk {
   /// From where the site is finalized. Errors: failed_precondition where it has never been started.
   Task<State> look_from_here(version::Version to, Deadline deadline);
   Task<version::Version> cluster_version(Deadline deadline);
+  /// A full version that somebody typed. Errors: invalid_argument that names the nearest ones of the catalogue.
+  Task<version::Version> target_of(std::string typed);
   /// Records those that nobody has acknowledged yet, and returns the state after it.
   Task<State> acknowledge(State state, std::string actor, Deadline deadline);
 
  private:
+  Task<void> read_catalogue(State* state);
+
   Context& context_;
   std::unique_ptr<NotesStore> store_;
   std::unique_ptr<ClusterStore> cluster_;

@@ -39,12 +39,14 @@ class Runs : public std::enable_shared_from_this<Runs> {
     if (!identity) co_return http::error_response(identity.error());
     auto body = parse_json_object(request.body, "the request body");
     if (!body) co_return http::error_response(body.error());
-    auto run = new_run(*body, identity->user_name);
+    const auto typed = required_string(*body, "to");
+    if (!typed) co_return http::error_response(typed.error());
+    auto target = co_await notes_.target_of(*typed);
+    if (!target) co_return http::error_response(target.error());
+    auto run = new_run(*body, *target, identity->user_name);
     if (!run) co_return http::error_response(run.error());
     const auto acknowledges = optional_bool(*body, "acknowledge_notes");
     if (!acknowledges) co_return http::error_response(acknowledges.error());
-    auto target = version::parse_version(run->to);
-    if (!target) co_return http::error_response(target.error());
     auto notes = co_await notes_.look_from_here(std::move(*target), request.deadline);
     if (!notes) co_return http::error_response(notes.error());
     // Whatever was sent: where this node can record who has read the notes, the run asks for it.
@@ -175,16 +177,12 @@ class Runs : public std::enable_shared_from_this<Runs> {
                              request.capture("id")));
   }
 
-  Result<NewRun> new_run(const json::object& body, const std::string& actor) const {
-    auto to = required_string(body, "to");
-    if (!to) return std::unexpected(to.error());
-    auto target = version::parse_version(*to);
-    if (!target) return std::unexpected(target.error());
+  Result<NewRun> new_run(const json::object& body, const version::Version& to, const std::string& actor) const {
     auto reason = optional_string(body, "reason");
     if (!reason) return std::unexpected(reason.error());
     if (reason->value_or("").size() > 2'000)
       return fail(ErrorKind::invalid_argument, "reason is longer than 2,000 bytes; keep it to a line or two");
-    NewRun run{.to = version::to_string(*target),
+    NewRun run{.to = version::to_string(to),
                .reason = reason->value_or(""),
                .actor = actor,
                .options = {},
