@@ -5,6 +5,7 @@
 
 #include "agent/catalogue.h"
 #include "base/hash.h"
+#include "base/text.h"
 #include "cli/commands.h"
 #include "cli/release_signing.h"
 #include "cli/stage.h"
@@ -32,6 +33,13 @@ Result<std::string> highest_release(const std::string& catalogue) {
                           catalogue, catalogue));
 }
 
+/// What a shell needs so that `afloat status` and all others find the site.
+std::string exports_of(const local::Site& site) {
+  std::string line = "export";
+  for (const auto& [name, value] : site.credentials()) line += fmt::format(" {}='{}'", name, replace_all(value, "'", "'\\''"));
+  return line;
+}
+
 Result<void> run_up(const UpOptions& options, Stages& stages) {
   stages.begin(fmt::format("Start a site of {} nodes", options.nodes), "5 s");
   local::SiteOptions site_options;
@@ -46,6 +54,7 @@ Result<void> run_up(const UpOptions& options, Stages& stages) {
     for (const auto& key : *keys) site_options.trusted_keys.push_back(minisign::public_key_text(key));
   }
   site_options.say = [&](const std::string& text) { stages.line(text); };
+  site_options.given_up = interrupted;
   auto site = local::Site::create(std::move(site_options));
   if (!site) return std::unexpected(site.error());
   auto version = options.version.empty() ? (*site)->linked_version() : options.version;
@@ -54,11 +63,14 @@ Result<void> run_up(const UpOptions& options, Stages& stages) {
     if (!highest) return std::unexpected(highest.error());
     version = *highest;
   }
+  if (interrupted()) return fail(ErrorKind::unavailable, "Stopped while the site was starting.");
   if (auto started = (*site)->start_nodes(version); !started) return started;
   stages.end();
   stages.good(fmt::format("{}   sign in as admin with {}", (*site)->url(), (*site)->admin_password()));
   for (const auto& node : (*site)->nodes()) stages.line(fmt::format("{}  {}", node.name, node.url()));
   stages.line(fmt::format("configuration: {}", (*site)->config()));
+  stages.line("for the other commands, in another shell:");
+  stages.line(exports_of(**site));
   stages.line("Ctrl-C stops it all.");
   while (!interrupted()) pause_for(std::chrono::hours(1));
   stages.begin("Stop", "2 s");

@@ -320,6 +320,8 @@ Result<void> Site::wait_ready(const std::string& name, std::chrono::milliseconds
     auto answer = client_.send_blocking(std::move(request), 2s);
     if (answer && answer->status == 200) return {};
     seen = answer ? fmt::format("{} {}", answer->status, *answer->body) : answer.error().message();
+    if (options_.given_up && options_.given_up())
+      return fail(ErrorKind::unavailable, "Stopped while the site was starting.");
     // A node that may not join says so once and is not started again.
     if (round % 10 == 9) {
       auto said = report(wanted.host);

@@ -41,6 +41,7 @@ struct SiteOptions {
   /// An existing PostgreSQL and a database in it instead of one of the site's own: connection string.
   std::string database;
   std::function<void(const std::string&)> say;  ///< what is being done; may be empty
+  std::function<bool()> given_up = {};          ///< somebody wants no site any more: starting nodes ends early
 };
 
 struct SiteNode {
