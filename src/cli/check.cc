@@ -18,7 +18,7 @@ namespace {
 namespace json = boost::json;
 
 struct CheckOptions {
-  SiteAccess access;
+  SiteAccess access{.site = {}};
   std::string to;
   bool as_json = false, health_only = false;
 };

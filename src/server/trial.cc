@@ -173,7 +173,9 @@ class TrialNode final : public NodeControl {
     if (*made) co_return "Sign in as admin with the password of AFLOAT_ADMIN_PASSWORD.";
     auto set_up = co_await is_set_up(shard_->context(), in(seconds(10)));
     if (!set_up) co_return std::unexpected(set_up.error());
-    if (*set_up) co_return "Sign in as before: its first start made the administrator.";
+    if (*set_up && options_.admin_password.empty()) co_return "Sign in as before.";
+    if (*set_up)
+      co_return "Sign in as before: AFLOAT_ADMIN_PASSWORD makes the first administrator only, and is not looked at now.";
     auto code = setup_code(site_.shared_home);
     if (!code) co_return std::unexpected(code.error());
     co_return fmt::format("Set it up, that is make the first account, at {}/setup?code={}", site_.base_url, *code);

@@ -231,7 +231,7 @@ TEST_F(Trial, LosesNothingThatItHasAcknowledgedWhenItIsKilledInTheMiddleOfWrites
     EXPECT_EQ(string_or(page, "title"), fmt::format("Page {}", i));
   }
   EXPECT_EQ(found(fmt::format("text ~ \"number{}\"", ids.size() - 1)), 1);
-  expect_words(log(), {"its first start made the administrator"});
+  expect_words(log(), {"Sign in as before", "AFLOAT_ADMIN_PASSWORD makes the first administrator only"});
 }
 
 TEST_F(Trial, RefusesTheDatabaseOfAnotherProgramAndLeavesItAsItIs) {
