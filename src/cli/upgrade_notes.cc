@@ -103,9 +103,7 @@ Result<int> show(const NotesOptions& options) {
       shown->status == 404 ||
       (shown->status == 400 && shown->body->find("is not the number of an upgrade run") != std::string::npos);
   if (unknown_call) return from_catalogue(*site, options);
-  if (shown->status != 200)
-    return shown->status == 400 ? fail(ErrorKind::invalid_argument, refusal_of(*shown).message())
-                                : std::unexpected(refusal_of(*shown));
+  if (shown->status != 200) return std::unexpected(refusal_of(*shown));
   auto state = options.acknowledge ? site->object("POST", std::string(path) + "/acknowledge",
                                                   json::serialize(json::object{{"to", options.to}}), patient)
                                    : parse_json_object(*shown->body, "the site's answer");
