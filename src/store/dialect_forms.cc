@@ -57,7 +57,7 @@ constexpr std::string_view make_room =
 std::span<const SqliteForm> sqlite_forms() {
   static const std::vector<SqliteForm> forms = {
       {"a new page",
-       "c03fca1b636af211",
+       "ff88fa2b744300dd",
        {create_page,
         "insert into page_body (hash, size, data) values ($7::bytea, $8::bigint, $9::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
@@ -65,7 +65,7 @@ std::span<const SqliteForm> sqlite_forms() {
         " values (@1, @2, $4, $7::bytea, $5, $6::bigint, $13::integer, $14::integer)",
         index_create}},
       {"a new home page",
-       "233a2e6f300f6774",
+       "241415c2587c9eb0",
        {"insert into page (id, space_id, position, title, version, status, created_by, updated_by)"
         " select s.homepage_id, s.id, 0, $2, 1, 'current', $3::bigint, $3::bigint"
         " from space s where lower(s.key) = lower($1) returning id, version",
@@ -75,7 +75,7 @@ std::span<const SqliteForm> sqlite_forms() {
         " values (@1, @2, $2, $4::bytea, $3::bigint, $10::integer, $11::integer)",
         "insert into page_search (page_id, title_words, words, plain, version) values (@1, $9, $8, $7, @2)"}},
       {"a saved page",
-       "91aab6036a57113c",
+       "5388b067f1046c9f",
        {save_page,
         "insert into page_body (hash, size, data) values ($6::bytea, $7::bigint, $8::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
@@ -85,7 +85,7 @@ std::span<const SqliteForm> sqlite_forms() {
         " on conflict (page_id) do update set title_words = excluded.title_words, words = excluded.words,"
         " plain = excluded.plain, version = excluded.version"}},
       {"a page that is saved below another one",
-       "d90dbc3601ae47ba",
+       "97b5dc14be04cea5",
        {save_and_move_page,
         "insert into page_body (hash, size, data) values ($7::bytea, $8::bigint, $9::bytea)"
         " on conflict (hash) do update set doomed_at = null where page_body.doomed_at is not null",
