@@ -1,0 +1,92 @@
+#include "store/draft_store.h"
+
+#include "store/page_rows.h"
+
+namespace afloat::store {
+
+namespace {
+
+// No change-log entry, as for sessions: nothing is cached of drafts.
+Task<Rows> write_one(Database& database, Gates gates, Statement statement, Deadline deadline) {
+  for (bool again = true;; again = false) {
+    std::vector<Statement> statements{statement};
+    auto done = co_await database.write(gates, std::move(statements), {}, deadline);
+    if (done) co_return std::move(done->front());
+    if (!again || done.error().kind() != ErrorKind::deadline_exceeded || std::chrono::steady_clock::now() >= deadline)
+      co_return std::unexpected(done.error());
+  }
+}
+
+}  // namespace
+
+Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, Deadline deadline) {
+  Statement statement;
+  if (place.page_id) {
+    statement = {
+        "select d.title, d.body, d.message, d.base_version, (extract(epoch from d.updated_at) * 1000)::bigint"
+        " from draft d where d.author = $1::bigint and d.page_id = $2::bigint",
+        {place.author, *place.page_id}};
+  } else {
+    statement = {
+        "select d.title, d.body, d.message, d.base_version, (extract(epoch from d.updated_at) * 1000)::bigint"
+        " from draft d join space s on s.id = d.space_id"
+        " where d.author = $1::bigint and lower(s.key) = lower($2)"
+        " and coalesce(d.parent_id, 0) = $3::bigint and d.page_id is null",
+        {place.author, place.space_key, place.parent_id.value_or(0)}};
+  }
+  auto rows = co_await database.read(std::move(statement), deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  if (rows->empty()) co_return std::nullopt;
+  co_return Draft{rows->text(0, 0), rows->text(0, 1), rows->text(0, 2), static_cast<int>(rows->number(0, 3)),
+                  rows->number(0, 4)};
+}
+
+Task<std::int64_t> save_draft(Database& database, Gates gates, DraftPlace place, Draft draft, Deadline deadline) {
+  Statement statement;
+  if (place.page_id) {
+    statement = {
+        "insert into draft (author, space_id, page_id, base_version, title, body, message)"
+        " select $1::bigint, p.space_id, p.id, $3::integer, $4, $5, $6 from page p"
+        " where p.id = $2::bigint and p.status = 'current'"
+        " on conflict (author, page_id) where page_id is not null do update set"
+        "  base_version = excluded.base_version, title = excluded.title, body = excluded.body,"
+        "  message = excluded.message, updated_at = now()"
+        " returning (extract(epoch from updated_at) * 1000)::bigint",
+        {place.author, *place.page_id, draft.base_version, draft.title, draft.body, draft.message}};
+  } else {
+    statement = {
+        "insert into draft (author, space_id, parent_id, base_version, title, body, message)"
+        " select $1::bigint, s.id, $3::bigint, $4::integer, $5, $6, $7 from space s"
+        " where lower(s.key) = lower($2)"
+        " on conflict (author, space_id, coalesce(parent_id, 0)) where page_id is null do update set"
+        "  base_version = excluded.base_version, title = excluded.title, body = excluded.body,"
+        "  message = excluded.message, updated_at = now()"
+        " returning (extract(epoch from updated_at) * 1000)::bigint",
+        {place.author, place.space_key, place.parent_id, draft.base_version, draft.title, draft.body, draft.message}};
+  }
+  auto rows = co_await write_one(database, gates, std::move(statement), deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  if (rows->empty())
+    co_return place.page_id
+        ? std::unexpected(no_such_page(*place.page_id))
+        : std::unexpected(Error(ErrorKind::not_found, "There is no space with the key " + place.space_key + "."));
+  co_return rows->number(0, 0);
+}
+
+Task<void> remove_draft(Database& database, Gates gates, DraftPlace place, Deadline deadline) {
+  Statement statement;
+  if (place.page_id) {
+    statement = {"delete from draft where author = $1::bigint and page_id = $2::bigint",
+                 {place.author, *place.page_id}};
+  } else {
+    statement = {
+        "delete from draft where author = $1::bigint and page_id is null and coalesce(parent_id, 0) = $3::bigint"
+        " and space_id = (select s.id from space s where lower(s.key) = lower($2))",
+        {place.author, place.space_key, place.parent_id.value_or(0)}};
+  }
+  auto done = co_await write_one(database, gates, std::move(statement), deadline);
+  if (!done) co_return std::unexpected(done.error());
+  co_return Result<void>();
+}
+
+}  // namespace afloat::store

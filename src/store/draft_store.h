@@ -1,0 +1,32 @@
+#pragma once
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "ports/database.h"
+
+/// What people have typed and not yet saved: one draft per person and page, and one per person and place where a new
+/// page is being written. Nobody but its author sees one. Writes are to be wrapped in server::with_gates; each may be
+/// sent again without harm, and no cache has anything of them.
+namespace afloat::store {
+
+/// Whose draft, and of what: `page_id`, or for a new page its space and the page that it is to lie below.
+struct DraftPlace {
+  std::int64_t author = 0;
+  std::optional<std::int64_t> page_id;
+  std::string space_key;                  ///< only for a new page
+  std::optional<std::int64_t> parent_id;  ///< only for a new page; nullopt: the home page
+};
+struct Draft {
+  std::string title, body, message;  ///< as typed: the body need not be well-formed
+  int base_version = 0;              ///< that the writer started from
+  std::int64_t updated_at_ms = 0;
+};
+
+Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, Deadline deadline);
+/// Replaces an earlier one; `updated_at_ms` is set by the database and returned. Errors: not_found (page or space).
+Task<std::int64_t> save_draft(Database& database, Gates gates, DraftPlace place, Draft draft, Deadline deadline);
+/// One that is not there is no error.
+Task<void> remove_draft(Database& database, Gates gates, DraftPlace place, Deadline deadline);
+
+}  // namespace afloat::store
