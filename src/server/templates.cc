@@ -114,6 +114,7 @@ Result<std::string> Templates::wrap(std::string_view body, boost::json::object d
   data["body_html"] = marker;
   data["css"] = asset_url("app.css");
   data["icon"] = asset_url("icon.svg");
+  data["reading_script"] = asset_url("reading.js");
   auto outer = render("layout", data);
   if (!outer) return outer;
   const auto at = outer->rfind(marker);

@@ -45,6 +45,21 @@ Task<std::vector<PageSummary>> list_children(Database& database, std::int64_t pa
   co_return co_await summaries(database, {sql, {parent_id, start, limit}}, deadline);
 }
 
+Task<std::vector<TreeEntry>> list_branch(Database& database, std::int64_t parent_id, int start, int limit,
+                                         Deadline deadline) {
+  auto rows = co_await database.read({"select p.id, p.title,"
+                                      " exists (select 1 from page c where c.parent_id = p.id and c.status = 'current')"
+                                      " from page p where p.parent_id = $1::bigint and p.status = 'current'"
+                                      " order by p.position, p.id offset $2::bigint limit $3::bigint",
+                                      {parent_id, start, limit}},
+                                     deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  std::vector<TreeEntry> entries;
+  for (std::size_t row = 0; row < rows->size(); ++row)
+    entries.push_back({rows->number(row, 0), rows->text(row, 1), rows->flag(row, 2)});
+  co_return entries;
+}
+
 Task<std::vector<PageSummary>> list_descendants(Database& database, std::int64_t ancestor_id, int start, int limit,
                                                 Deadline deadline) {
   static const std::string sql = fmt::format(

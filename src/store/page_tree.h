@@ -7,6 +7,14 @@ namespace afloat::store {
 /// Children of a page in order. `limit` at most a few hundred.
 Task<std::vector<PageSummary>> list_children(Database& database, std::int64_t parent_id, int start, int limit,
                                              Deadline deadline);
+/// The same in short, for a tree of many pages.
+struct TreeEntry {
+  std::int64_t id = 0;
+  std::string title;
+  bool has_children = false;
+};
+Task<std::vector<TreeEntry>> list_branch(Database& database, std::int64_t parent_id, int start, int limit,
+                                         Deadline deadline);
 /// All pages below, by title.
 Task<std::vector<PageSummary>> list_descendants(Database& database, std::int64_t ancestor_id, int start, int limit,
                                                 Deadline deadline);

@@ -15,10 +15,10 @@ namespace afloat::server {
 namespace {
 
 http::Response with_page_headers(http::Response response) {
-  // No script of any kind, so that an injected one would not run either.
+  // Scripts of this site's assets alone, nothing inline: an injected one would not run. Pages work without any.
   response.headers.set("Content-Security-Policy",
-                       "default-src 'none'; style-src 'self'; img-src 'self' https: http:; form-action 'self'; "
-                       "base-uri 'none'; frame-ancestors 'none'");
+                       "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; "
+                       "img-src 'self' https: http:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'");
   response.headers.set("X-Content-Type-Options", "nosniff");
   response.headers.set("Referrer-Policy", "same-origin");
   response.headers.set("Cache-Control", "private, no-cache");
@@ -175,6 +175,10 @@ std::string local_path(std::string_view next) {
 void add_page_routes(http::Router& router, Context& context) {
   add_home_routes(router, context);
   add_view_routes(router, context);
+  add_tree_routes(router, context);
+  add_hang_routes(router, context);
+  add_history_routes(router, context);
+  add_draft_routes(router, context);
   add_edit_routes(router, context);
   add_sign_in_routes(router, context);
   add_search_pages(router, context);

@@ -52,6 +52,10 @@ class Router;
 namespace afloat::server {
 
 void add_view_routes(http::Router& router, Context& context);
+void add_tree_routes(http::Router& router, Context& context);
+void add_hang_routes(http::Router& router, Context& context);
+void add_history_routes(http::Router& router, Context& context);
+void add_draft_routes(http::Router& router, Context& context);
 void add_edit_routes(http::Router& router, Context& context);
 void add_sign_in_routes(http::Router& router, Context& context);
 void add_home_routes(http::Router& router, Context& context);

@@ -4,7 +4,11 @@
 
 #include "adapters/http/router.h"
 #include "base/text.h"
+#include "server/concurrently.h"
+#include "server/pages/article.h"
 #include "server/pages/common.h"
+#include "server/pages/diff_html.h"
+#include "server/pages/drafts.h"
 #include "store/page_store.h"
 #include "store/space_store.h"
 #include "wiki/storage_xml.h"
@@ -12,58 +16,79 @@
 namespace afloat::server {
 namespace {
 
-/// What the form shows and sends back. Whatever goes wrong, `title` and `body` return to the writer.
-struct Draft {
-  std::string title, body, message;
-  int version = 0;  ///< that the writer started from; 0 for a new page
-  std::optional<std::int64_t> parent;
-  std::string error;
-  std::optional<store::Page> theirs;  ///< the page as it is now, when someone else was quicker
+/// What is being written, and where: an existing page, or a new one in a space.
+struct Target {
+  std::optional<store::Page> page;
+  std::string space_key, space_name;
+  std::optional<std::int64_t> parent;  ///< of a new page
+
+  store::DraftPlace draft_of(const Identity& author) const {
+    store::DraftPlace place;
+    place.author = author.user_id;
+    if (page) {
+      place.page_id = page->id;
+    } else {
+      place.space_key = space_key;
+      place.parent_id = parent;
+    }
+    return place;
+  }
+  std::string form_url() const { return page ? page_url(page->id) + "/edit" : space_url(space_key) + "/new"; }
+  std::string preview_url() const { return page ? page_url(page->id) + "/preview" : space_url(space_key) + "/preview"; }
 };
 
-http::Response edit_form(const Context& context, const Identity& visitor, const store::Page& page, Draft draft) {
-  auto data = frame(context, visitor, "Edit " + page.title);
-  in_space(data, page.space_key, page.space_name);
-  data["heading"] = "Edit";
-  data["has_page"] = true;
-  data["url"] = page_url(page.id);
-  data["shown_title"] = page.title;
-  data["action"] = page_url(page.id) + "/edit";
-  data["version"] = draft.theirs ? draft.theirs->version : draft.version;
-  data["parent"] = "";
-  data["page_title"] = draft.title;
-  data["body"] = draft.body;
-  data["message"] = draft.message;
-  data["has_error"] = !draft.error.empty();
-  data["error"] = draft.error;
-  data["conflict"] = draft.theirs.has_value();
-  data["theirs"] = draft.theirs ? draft.theirs->body : "";
-  data["theirs_author"] = draft.theirs ? shown_name(draft.theirs->updated_by) : "";
-  data["save_label"] = draft.theirs ? "Save mine as the next version" : "Save";
-  return show(context, "edit", data, draft.theirs ? 409 : draft.error.empty() ? 200 : 400);
-}
+/// What the form shows and sends back. Whatever goes wrong, `title` and `body` return to the writer.
+struct Writing {
+  std::string title, body, message;
+  int version = 0;  ///< that the writer started from; 0 for a new page
+  std::string error;
+  std::optional<store::Draft> found;       ///< kept earlier and not in the form: offered
+  std::optional<std::string> preview;      ///< HTML
+  std::optional<DiffView> theirs_changes;  ///< what others saved meanwhile, against what the writer started from
+};
 
-http::Response new_form(const Context& context, const Identity& visitor, const store::Space& space,
-                        const Draft& draft) {
-  auto data = frame(context, visitor, "New page");
-  in_space(data, space.key, space.name);
-  data["heading"] = "New page";
-  data["has_page"] = false;
-  data["url"] = draft.parent ? page_url(*draft.parent) : space_url(space.key);
-  data["shown_title"] = "";
-  data["action"] = space_url(space.key) + "/new";
-  data["version"] = 0;
-  data["parent"] = draft.parent ? std::to_string(*draft.parent) : "";
-  data["page_title"] = draft.title;
-  data["body"] = draft.body;
-  data["message"] = draft.message;
-  data["has_error"] = !draft.error.empty();
-  data["error"] = draft.error;
-  data["conflict"] = false;
-  data["theirs"] = "";
-  data["theirs_author"] = "";
-  data["save_label"] = "Create";
-  return show(context, "edit", data, draft.error.empty() ? 200 : 400);
+http::Response show_form(const Context& context, const Identity& visitor, const Target& target,
+                         const Writing& writing) {
+  const bool exists = target.page.has_value();
+  const bool conflict = writing.theirs_changes.has_value();
+  auto data = frame(context, visitor, exists ? "Edit " + target.page->title : "New page");
+  in_space(data, target.space_key, target.space_name);
+  data["heading"] = exists ? "Edit" : "New page";
+  data["has_page"] = exists;
+  data["url"] = exists          ? page_url(target.page->id)
+                : target.parent ? page_url(*target.parent)
+                                : space_url(target.space_key);
+  data["shown_title"] = exists ? target.page->title : "";
+  data["action"] = target.form_url();
+  data["preview_url"] = target.preview_url();
+  data["version"] = conflict ? target.page->version : writing.version;
+  data["parent"] = target.parent ? std::to_string(*target.parent) : "";
+  data["page_title"] = writing.title;
+  data["body"] = writing.body;
+  data["message"] = writing.message;
+  data["has_error"] = !writing.error.empty();
+  data["error"] = writing.error;
+  data["conflict"] = conflict;
+  data["theirs"] = conflict ? target.page->body : "";
+  data["theirs_author"] = conflict ? shown_name(target.page->updated_by) : "";
+  data["theirs_version"] = conflict ? target.page->version : 0;
+  data["theirs_html"] = conflict ? writing.theirs_changes->html : "";
+  data["theirs_summary"] = conflict ? writing.theirs_changes->summary : "";
+  data["has_preview"] = writing.preview.has_value();
+  data["preview_html"] = writing.preview.value_or("");
+  data["save_label"] = conflict ? "Save mine as the next version" : exists ? "Save" : "Create";
+  data["draft_url"] = draft_url(target.draft_of(visitor));
+  data["draft_user"] = visitor.user_name;
+  // A draft is offered over what is stored; what has just been sent is not to be replaced by a click.
+  data["has_draft"] = writing.found.has_value();
+  data["draft_title"] = writing.found ? writing.found->title : "";
+  data["draft_time"] = writing.found ? shown_time(writing.found->updated_at_ms) : "";
+  data["draft_time_iso"] = writing.found ? iso_time(writing.found->updated_at_ms) : "";
+  data["draft_outrun"] = exists && writing.found && writing.found->base_version < target.page->version;
+  data["continue_url"] = exists          ? target.form_url() + "?draft=continue"
+                         : target.parent ? fmt::format("{}?parent={}&draft=continue", target.form_url(), *target.parent)
+                                         : target.form_url() + "?draft=continue";
+  return show(context, "edit", data, conflict ? 409 : writing.error.empty() ? 200 : 400);
 }
 
 /// True for faults that the writer can mend in the form.
@@ -71,152 +96,199 @@ bool for_the_form(const Error& error) {
   return error.kind() == ErrorKind::invalid_argument || error.kind() == ErrorKind::resource_exhausted;
 }
 
-Result<Draft> read_draft(const http::Request& request, std::string& csrf) {
-  auto form = http::parse_form(request);
-  if (!form) return std::unexpected(form.error());
-  Draft draft;
-  draft.title = std::string(trim(form_value(*form, "title")));
-  // Browsers send CR LF in text areas; what was not edited must come back as it was.
-  draft.body = replace_all(form_value(*form, "body"), "\r\n", "\n");
-  draft.message = std::string(trim(form_value(*form, "message")));
-  draft.version = static_cast<int>(parse_int(form_value(*form, "version")).value_or(0));
-  draft.parent = parse_int(form_value(*form, "parent"));
-  csrf = form_value(*form, "csrf");
-  if (draft.title.empty()) draft.error = "The page needs a title.";
-  return draft;
-}
-
 class PageEditing {
  public:
   explicit PageEditing(Context& context) : context_(context) {}
-  Async<http::Response> show_form(http::Request request);
+  Async<http::Response> form(http::Request request);
   Async<http::Response> save(http::Request request);
-  Async<http::Response> show_new(http::Request request);
-  Async<http::Response> create(http::Request request);
+  Async<http::Response> preview(http::Request request);
 
  private:
-  Task<store::Page> read(std::int64_t id, Deadline deadline);
+  Task<Target> read_target(http::Request request, std::string parent);
+  Task<Writing> read_writing(http::Request request, Identity visitor);
+  Async<http::Response> save_page(Identity visitor, Target target, Writing writing, Deadline deadline);
+  Async<http::Response> outrun(Identity visitor, Target target, Writing writing, Deadline deadline);
   Context& context_;
 };
 
-Task<store::Page> PageEditing::read(std::int64_t id, Deadline deadline) {
+/// The page of {id}, or the space of {key}.
+Task<Target> PageEditing::read_target(http::Request request, std::string parent) {
+  Target target;
+  if (const auto key = request.capture("key"); !key.empty()) {
+    auto space = co_await store::read_space(context_.database, key, request.deadline);
+    if (!space) co_return std::unexpected(space.error());
+    target.space_key = space->key;
+    target.space_name = space->name;
+    target.parent = parse_int(parent);
+    co_return target;
+  }
+  auto id = page_id(request);
+  if (!id) co_return std::unexpected(id.error());
   const auto use = context_.gates.use();
-  auto page = co_await store::read_page(context_.database, use.gates(), id, deadline);
-  if (page && page->status != "current")
+  auto page = co_await store::read_page(context_.database, use.gates(), *id, request.deadline);
+  if (!page) co_return std::unexpected(page.error());
+  if (page->status != "current")
     co_return fail(ErrorKind::not_found, fmt::format("The page \"{}\" is in the trash.", page->title));
-  co_return page;
+  target.space_key = page->space_key;
+  target.space_name = page->space_name;
+  target.page = std::move(*page);
+  co_return target;
 }
 
-Async<http::Response> PageEditing::show_form(http::Request request) {
+Task<Writing> PageEditing::read_writing(http::Request request, Identity visitor) {
+  auto form = http::parse_form(request);
+  if (!form) co_return std::unexpected(form.error());
+  Writing writing;
+  writing.title = std::string(trim(form_value(*form, "title")));
+  // Browsers send CR LF in text areas; what was not edited must come back as it was.
+  writing.body = replace_all(form_value(*form, "body"), "\r\n", "\n");
+  writing.message = std::string(trim(form_value(*form, "message")));
+  writing.version = static_cast<int>(parse_int(form_value(*form, "version")).value_or(0));
+  if (auto genuine = context_.auth.check_csrf(request, visitor, form_value(*form, "csrf")); !genuine)
+    writing.error = "You have signed in anew since this form was opened. Look it over and save again.";
+  else if (writing.title.empty())
+    writing.error = "The page needs a title.";
+  else if (auto sound = wiki::check_storage(writing.body); !sound)
+    writing.error = sound.error().message();
+  co_return writing;
+}
+
+Async<http::Response> PageEditing::form(http::Request request) {
   auto visitor = co_await admit_visitor(context_, request);
   if (!visitor) co_return std::move(visitor.error());
-  auto id = page_id(request);
-  if (!id) co_return show_error(context_, *visitor, id.error());
-  auto page = co_await read(*id, request.deadline);
-  if (!page) co_return show_error(context_, *visitor, page.error());
-  Draft draft{page->title, page->body, "", page->version, std::nullopt, "", std::nullopt};
-  co_return edit_form(context_, *visitor, *page, std::move(draft));
+  auto target = co_await read_target(request, request.query_or("parent", ""));
+  if (!target) co_return show_error(context_, *visitor, target.error());
+  Writing writing;
+  if (target->page) {
+    writing.title = target->page->title;
+    writing.body = target->page->body;
+    writing.version = target->page->version;
+  } else {
+    writing.title = request.query_or("title", "");
+    writing.body = "<p></p>";
+    if (!writing.title.empty()) {
+      // The link that led here may be older than the page.
+      const auto use = context_.gates.use();
+      auto there = co_await store::read_page_by_title(context_.database, use.gates(), target->space_key, writing.title,
+                                                      request.deadline);
+      if (there) co_return http::redirect(page_url(there->id));
+    }
+  }
+  // Where drafts can't be read, the page can be edited all the same.
+  auto draft = co_await store::read_draft(context_.database, target->draft_of(*visitor), request.deadline);
+  if (draft && *draft && ((*draft)->title != writing.title || (*draft)->body != writing.body)) {
+    if (request.query_or("draft", "") == "continue") {
+      writing.title = (*draft)->title;
+      writing.body = (*draft)->body;
+      writing.message = (*draft)->message;
+      writing.version = (*draft)->base_version;
+    } else {
+      writing.found = std::move(**draft);
+    }
+  }
+  co_return show_form(context_, *visitor, *target, writing);
+}
+
+Async<http::Response> PageEditing::preview(http::Request request) {
+  auto visitor = co_await admit_visitor(context_, request);
+  if (!visitor) co_return std::move(visitor.error());
+  auto form = http::parse_form(request);
+  if (!form) co_return show_error(context_, *visitor, form.error());
+  auto target = co_await read_target(request, form_value(*form, "parent"));
+  if (!target) co_return show_error(context_, *visitor, target.error());
+  auto writing = co_await read_writing(request, *visitor);
+  if (!writing) co_return show_error(context_, *visitor, writing.error());
+  const bool fragment = request.query_value("fragment").has_value();
+  if (writing->error.empty() || writing->title.empty()) {
+    auto shown = co_await render_body(context_, target->page ? std::optional(target->page->id) : std::nullopt,
+                                      target->space_key, writing->body, request.deadline);
+    if (!shown) co_return show_error(context_, *visitor, shown.error());
+    if (shown->rendered) {
+      writing->preview = shown->rendered->html;
+      writing->error.clear();
+    } else {
+      writing->error = shown->rendered.error().message();
+    }
+  }
+  if (!fragment) co_return show_form(context_, *visitor, *target, *writing);
+  auto response = writing->preview ? http::html_response(200, std::move(*writing->preview))
+                                   : http::text_response(400, writing->error);
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  response.headers.set("Cache-Control", "private, no-store");
+  co_return response;
 }
 
 Async<http::Response> PageEditing::save(http::Request request) {
   auto visitor = co_await admit_visitor(context_, request);
   if (!visitor) co_return std::move(visitor.error());
-  auto id = page_id(request);
-  if (!id) co_return show_error(context_, *visitor, id.error());
-  std::string csrf;
-  auto draft = read_draft(request, csrf);
-  if (!draft) co_return show_error(context_, *visitor, draft.error());
-  if (auto checked = context_.auth.check_csrf(request, *visitor, csrf); !checked)
-    draft->error = "You have signed in anew since this form was opened. Look it over and save again.";
-  if (auto sound = wiki::check_storage(draft->body); !sound && draft->error.empty())
-    draft->error = sound.error().message();
-
-  if (draft->error.empty()) {
-    store::SavePage command{*id,         draft->version, draft->title, draft->body, draft->message, visitor->user_id,
-                            std::nullopt};
-    auto saved = co_await with_gates<store::SavedPage>(
-        context_, request.deadline, [this, &command, deadline = request.deadline](Gates gates) {
-          return store::save_page(context_.database, gates, command, deadline);
-        });
-    if (saved) co_return http::redirect(page_url(saved->id));
-    const bool outrun = saved.error().kind() == ErrorKind::conflict && saved.error().code().empty();
-    if (!outrun && !for_the_form(saved.error())) co_return show_error(context_, *visitor, saved.error());
-    draft->error = saved.error().message();
-    if (outrun) {
-      auto current = co_await read(*id, request.deadline);
-      if (!current) co_return show_error(context_, *visitor, current.error());
-      draft->error = fmt::format(
-          "{} saved version {} while you were writing. Nothing is lost: yours is in the first box, theirs in the "
-          "second. "
-          "Bring them together in the first one and save again.",
-          shown_name(current->updated_by), current->version);
-      draft->theirs = std::move(*current);
-      const store::Page page = *draft->theirs;
-      co_return edit_form(context_, *visitor, page, std::move(*draft));
-    }
-  }
-  auto page = co_await read(*id, request.deadline);
-  if (!page) co_return show_error(context_, *visitor, page.error());
-  co_return edit_form(context_, *visitor, *page, std::move(*draft));
+  auto form = http::parse_form(request);
+  if (!form) co_return show_error(context_, *visitor, form.error());
+  auto target = co_await read_target(request, form_value(*form, "parent"));
+  if (!target) co_return show_error(context_, *visitor, target.error());
+  auto writing = co_await read_writing(request, *visitor);
+  if (!writing) co_return show_error(context_, *visitor, writing.error());
+  if (!writing->error.empty()) co_return show_form(context_, *visitor, *target, *writing);
+  co_return co_await save_page(std::move(*visitor), std::move(*target), std::move(*writing), request.deadline);
 }
 
-Async<http::Response> PageEditing::show_new(http::Request request) {
-  auto visitor = co_await admit_visitor(context_, request);
-  if (!visitor) co_return std::move(visitor.error());
-  auto space = co_await store::read_space(context_.database, request.capture("key"), request.deadline);
-  if (!space) co_return show_error(context_, *visitor, space.error());
-  Draft draft;
-  draft.title = request.query_or("title", "");
-  draft.body = "<p></p>";
-  draft.parent = parse_int(request.query_or("parent", ""));
-  if (!draft.title.empty()) {
-    // The link that led here may be older than the page.
-    const auto use = context_.gates.use();
-    auto there =
-        co_await store::read_page_by_title(context_.database, use.gates(), space->key, draft.title, request.deadline);
-    if (there) co_return http::redirect(page_url(there->id));
+Async<http::Response> PageEditing::save_page(Identity visitor, Target target, Writing writing, Deadline deadline) {
+  Result<store::SavedPage> saved = fail(ErrorKind::internal, "not saved");
+  if (target.page) {
+    store::SavePage command{target.page->id, writing.version, writing.title, writing.body,
+                            writing.message, visitor.user_id, std::nullopt};
+    saved = co_await with_gates<store::SavedPage>(
+        context_, deadline, [&](Gates gates) { return store::save_page(context_.database, gates, command, deadline); });
+  } else {
+    store::NewPage command{std::nullopt, target.space_key, target.parent,  writing.title,
+                           writing.body, writing.message,  visitor.user_id};
+    saved = co_await with_gates<store::SavedPage>(context_, deadline, [&](Gates gates) {
+      return store::create_page(context_.database, gates, command, deadline);
+    });
   }
-  co_return new_form(context_, *visitor, *space, draft);
+  if (saved) {
+    co_await forget_draft(context_, target.draft_of(visitor), deadline);
+    co_return http::redirect(page_url(saved->id));
+  }
+  if (target.page && saved.error().kind() == ErrorKind::conflict && saved.error().code().empty())
+    co_return co_await outrun(std::move(visitor), std::move(target), std::move(writing), deadline);
+  if (!for_the_form(saved.error())) co_return show_error(context_, visitor, saved.error());
+  writing.error = saved.error().message();
+  co_return show_form(context_, visitor, target, writing);
 }
 
-Async<http::Response> PageEditing::create(http::Request request) {
-  auto visitor = co_await admit_visitor(context_, request);
-  if (!visitor) co_return std::move(visitor.error());
-  auto space = co_await store::read_space(context_.database, request.capture("key"), request.deadline);
-  if (!space) co_return show_error(context_, *visitor, space.error());
-  std::string csrf;
-  auto draft = read_draft(request, csrf);
-  if (!draft) co_return show_error(context_, *visitor, draft.error());
-  if (auto checked = context_.auth.check_csrf(request, *visitor, csrf); !checked)
-    draft->error = "You have signed in anew since this form was opened. Look it over and save again.";
-  if (auto sound = wiki::check_storage(draft->body); !sound && draft->error.empty())
-    draft->error = sound.error().message();
-  if (!draft->error.empty()) co_return new_form(context_, *visitor, *space, *draft);
-
-  store::NewPage command{std::nullopt, space->key,     draft->parent,   draft->title,
-                         draft->body,  draft->message, visitor->user_id};
-  auto created = co_await with_gates<store::SavedPage>(
-      context_, request.deadline, [this, &command, deadline = request.deadline](Gates gates) {
-        return store::create_page(context_.database, gates, command, deadline);
-      });
-  if (created) co_return http::redirect(page_url(created->id));
-  if (!for_the_form(created.error())) co_return show_error(context_, *visitor, created.error());
-  draft->error = created.error().message();
-  co_return new_form(context_, *visitor, *space, *draft);
+/// Someone else was quicker: the form comes back with what they changed beside it.
+Async<http::Response> PageEditing::outrun(Identity visitor, Target target, Writing writing, Deadline deadline) {
+  const auto use = context_.gates.use();
+  auto [now, base] =
+      co_await both(store::read_page(context_.database, use.gates(), target.page->id, deadline),
+                    store::read_version(context_.database, use.gates(), target.page->id, writing.version, deadline));
+  if (!now) co_return show_error(context_, visitor, now.error());
+  target.page = std::move(*now);
+  const auto& page = *target.page;
+  auto changes = co_await diff_view(context_, base ? base->body : std::string(), page.body,
+                                    fmt::format("Version {}, which you started from", writing.version),
+                                    fmt::format("Version {}, as it is now", page.version));
+  if (!changes) co_return show_error(context_, visitor, changes.error());
+  writing.theirs_changes = std::move(*changes);
+  if (base && base->title != page.title)
+    writing.theirs_changes->summary += fmt::format(" The title is \"{}\" now.", page.title);
+  writing.error = fmt::format(
+      "{} saved version {} while you were writing. Nothing is lost: yours is in the form, and below it is what they "
+      "changed. Bring into yours what you want of it and save again.",
+      shown_name(page.updated_by), page.version);
+  co_return show_form(context_, visitor, target, writing);
 }
 
 }  // namespace
 
 void add_edit_routes(http::Router& router, Context& context) {
   auto editing = std::make_shared<PageEditing>(context);
-  router.add("GET", "/pages/{id}/edit",
-             [editing](http::Request request) { return editing->show_form(std::move(request)); });
-  router.add("POST", "/pages/{id}/edit",
-             [editing](http::Request request) { return editing->save(std::move(request)); });
-  router.add("GET", "/spaces/{key}/new",
-             [editing](http::Request request) { return editing->show_new(std::move(request)); });
-  router.add("POST", "/spaces/{key}/new",
-             [editing](http::Request request) { return editing->create(std::move(request)); });
+  for (const std::string form : {"/pages/{id}/edit", "/spaces/{key}/new"}) {
+    router.add("GET", form, [editing](http::Request request) { return editing->form(std::move(request)); });
+    router.add("POST", form, [editing](http::Request request) { return editing->save(std::move(request)); });
+  }
+  for (const std::string preview : {"/pages/{id}/preview", "/spaces/{key}/preview"})
+    router.add("POST", preview, [editing](http::Request request) { return editing->preview(std::move(request)); });
 }
 
 }  // namespace afloat::server

@@ -5,6 +5,7 @@
 #include "adapters/http/router.h"
 #include "server/concurrently.h"
 #include "server/pages/common.h"
+#include "server/pages/tree.h"
 #include "store/page_tree.h"
 #include "store/space_store.h"
 
@@ -13,7 +14,6 @@ namespace {
 
 constexpr int recent_shown = 15;
 constexpr int spaces_shown = 100;
-constexpr int tree_shown = 200;
 
 boost::json::array entries(const std::vector<store::PageSummary>& pages) {
   boost::json::array out;
@@ -33,6 +33,8 @@ Async<http::Response> home(Context& context, http::Request request) {
   boost::json::array list;
   for (const auto& space : *spaces)
     list.push_back(boost::json::object{{"url", space_url(space.key)}, {"name", space.name}, {"key", space.key}});
+  data["administrator"] = visitor->administrator;
+  data["base_url"] = context.config.base_url;
   data["any_spaces"] = !list.empty();
   data["spaces"] = std::move(list);
   data["any_recent"] = !recent->empty();
@@ -55,27 +57,17 @@ Async<http::Response> space_home(Context& context, http::Request request) {
   data["has_description"] = !space->description.empty();
   data["new_url"] = new_page_url(space->key, space->homepage_id);
   data["recent"] = entries(*recent);
-  data["shown"] = tree_shown;
-  data["more"] = false;
-  boost::json::array tree;
-  if (space->homepage_id) {
-    auto [home_page, top] = co_await both(
-        store::read_pages(context.database, context.gates.current(), {*space->homepage_id}, request.deadline),
-        store::list_children(context.database, *space->homepage_id, 0, tree_shown + 1, request.deadline));
-    if (!home_page) co_return show_error(context, *visitor, home_page.error());
-    if (!top) co_return show_error(context, *visitor, top.error());
-    data["more"] = top->size() > tree_shown;
-    boost::json::array children;
-    for (std::size_t i = 0; i < top->size() && i < tree_shown; ++i)
-      children.push_back(boost::json::object{{"url", page_url((*top)[i].id)}, {"title", (*top)[i].title}});
-    const bool has_children = !children.empty();
-    if (!home_page->empty())
-      tree.push_back(boost::json::object{{"url", page_url(home_page->front().id)},
-                                         {"title", home_page->front().title},
-                                         {"has_children", has_children},
-                                         {"children", std::move(children)}});
-  }
-  data["pages"] = std::move(tree);
+  auto head = co_await space_head(context, space->key, request.deadline);
+  if (!head) co_return show_error(context, *visitor, head.error());
+  auto top = co_await read_branch(context, space->key, head->home.id, 0, request.deadline);
+  if (!top) co_return show_error(context, *visitor, top.error());
+  auto tree = co_await tree_html(context, space->key, head->home, {}, false, request.deadline);
+  if (!tree) co_return show_error(context, *visitor, tree.error());
+  data["any_pages"] = !top->entries.empty();
+  data["has_home"] = head->home.id != 0;
+  data["home_edit_url"] = page_url(head->home.id) + "/edit";
+  data["home_title"] = head->home.title;
+  data["tree_html"] = *tree;
   co_return show(context, "space", data);
 }
 

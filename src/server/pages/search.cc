@@ -30,8 +30,7 @@ Async<http::Response> search(Context& context, http::Request request) {
     query.start = start;
     query.limit = hits_shown;
     const auto use = context.gates.use();
-    auto result =
-        co_await store::search_pages(context.database, use.gates(), std::move(query), true, request.deadline);
+    auto result = co_await store::search_pages(context.database, use.gates(), std::move(query), true, request.deadline);
     if (!result) co_return show_error(context, *visitor, result.error());
     found = std::move(*result);
   }
@@ -44,9 +43,10 @@ Async<http::Response> search(Context& context, http::Request request) {
   auto data = frame(context, *visitor, words.empty() ? "Search" : "Search: " + words);
   const int next = start + static_cast<int>(hits.size());
   data["query"] = words;
-  data["has_summary"] = !words.empty();
-  data["summary"] = found.total == 0 ? std::string("Nothing was found. Try fewer words, or the beginning of one: vac*")
-                                     : fmt::format("{} to {} of {}", hits.empty() ? 0 : start + 1, next, found.total);
+  data["nothing"] = !words.empty() && found.total == 0;
+  data["asks"] = words.empty();
+  data["has_summary"] = found.total > 0;
+  data["summary"] = fmt::format("{} to {} of {}", hits.empty() ? 0 : start + 1, next, found.total);
   data["has_previous"] = start > 0;
   data["previous_url"] = search_url(words, std::max(0, start - hits_shown));
   data["has_next"] = next < found.total && !hits.empty();

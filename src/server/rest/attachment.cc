@@ -8,6 +8,7 @@
 #include "server/metrics.h"
 #include "server/rest/content_json.h"
 #include "server/rest/routes.h"
+#include "server/uploads.h"
 
 namespace afloat::server {
 
@@ -22,53 +23,15 @@ Result<void> check_token_header(const http::Request& request) {
               "XSRF check failed: uploads need the header X-Atlassian-Token: no-check; send it.");
 }
 
-std::string media_type(std::string_view declared) {
-  const bool fits = !declared.empty() && declared.size() <= 200 &&
-                    std::ranges::all_of(declared, [](char c) { return c >= ' ' && c <= '~'; }) &&
-                    declared.find('/') != std::string_view::npos;
-  return fits ? std::string(declared) : "application/octet-stream";
-}
-
-Task<std::vector<store::UploadedFile>> store_files(Context& context, const http::Request& request,
-                                                   const Identity& writer, std::int64_t page_id) {
-  auto parts = http::parse_multipart(request);
-  if (!parts) co_return std::unexpected(parts.error());
-  std::vector<std::string> comments, names, types;
-  for (const auto& part : *parts) {
-    if (part.name == "comment") comments.push_back(part.body);
-    if (part.name == "fileName") names.push_back(part.body);
-    if (part.name == "contentType") types.push_back(part.body);
-  }
-  std::vector<store::UploadedFile> files;
-  for (auto& part : *parts) {
-    if (!part.file_name) continue;
-    const auto at = files.size();
-    store::UploadedFile file;
-    file.page_id = page_id;
-    file.file_name = at < names.size() ? names[at] : *part.file_name;
-    file.size = static_cast<std::int64_t>(part.body.size());
-    file.media_type = media_type(at < types.size() ? std::string_view(types[at]) : part.content_type);
-    file.comment = at < comments.size() ? comments[at] : std::string();
-    if (!is_utf8(file.comment)) co_return fail(ErrorKind::invalid_argument, "The comment is not UTF-8 text.");
-    file.author = writer.user_id;
-    auto digest = co_await context.blobs.put(std::make_shared<const std::string>(std::move(part.body)));
-    if (!digest) co_return std::unexpected(digest.error());
-    file.digest = std::move(*digest);
-    files.push_back(std::move(file));
-  }
-  if (files.empty())
-    co_return fail(ErrorKind::invalid_argument,
-                   "The request has no file; send a multipart field \"file\" with a file name.");
-  co_return files;
-}
-
 Task<http::Response> upload(Context& context, http::Request request) {
   if (auto sent = check_token_header(request); !sent) co_return std::unexpected(sent.error());
   auto writer = co_await require_user_for_change(context.auth, request);
   if (!writer) co_return std::unexpected(writer.error());
   auto id = id_in(request.capture("id"));
   if (!id) co_return std::unexpected(id.error());
-  auto files = co_await store_files(context, request, *writer, *id);
+  auto parts = http::parse_multipart(request);
+  if (!parts) co_return std::unexpected(parts.error());
+  auto files = co_await store_files(context, std::move(*parts), *writer, *id);
   if (!files) co_return std::unexpected(files.error());
   const auto mode = request.method == "PUT" ? store::UploadMode::create_or_update : store::UploadMode::create;
   const auto deadline = request.deadline;
@@ -91,7 +54,9 @@ Task<http::Response> upload_version(Context& context, http::Request request) {
   if (!page) co_return std::unexpected(page.error());
   auto id = id_in(request.capture("attachment"));
   if (!id) co_return std::unexpected(id.error());
-  auto files = co_await store_files(context, request, *writer, *page);
+  auto parts = http::parse_multipart(request);
+  if (!parts) co_return std::unexpected(parts.error());
+  auto files = co_await store_files(context, std::move(*parts), *writer, *page);
   if (!files) co_return std::unexpected(files.error());
   const auto deadline = request.deadline;
   auto saved = co_await with_gates<store::Attachment>(context, deadline, [&](Gates gates) {
@@ -116,6 +81,11 @@ Task<http::Response> list(Context& context, http::Request request) {
   for (const auto& file : *files)
     if (!wanted_type || file.media_type == *wanted_type) results.push_back(attachment_json(context, file));
   co_return ok(list_json(context, request, *range, std::move(results)));
+}
+
+/// Pages allow scripts of this site, which are its assets: an uploaded file is none, whatever type came with it.
+std::string served_type(const std::string& type) {
+  return to_lower(type).find("script") == std::string::npos ? type : "application/octet-stream";
 }
 
 /// Only what cannot run script in the site's name is shown in the browser; the rest is saved.
@@ -158,7 +128,7 @@ Task<http::Response> download(Context& context, http::Request request) {
   if (!bytes) co_return std::unexpected(bytes.error());
   context.metrics.findings.clear(finding);
   response.body = std::move(*bytes);
-  response.headers.set("Content-Type", file->media_type);
+  response.headers.set("Content-Type", served_type(file->media_type));
   response.headers.set("Content-Security-Policy", "sandbox; default-src 'none'; style-src 'unsafe-inline'");
   response.headers.set("Content-Disposition",
                        fmt::format("{}; filename*=UTF-8''{}", shown_inline(file->media_type) ? "inline" : "attachment",

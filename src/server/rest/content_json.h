@@ -55,6 +55,8 @@ boost::json::object page_json(const Context& context, const store::Page& page, c
 boost::json::object space_json(const Context& context, const store::Space& space, const Expand& expand);
 boost::json::object attachment_json(const Context& context, const store::Attachment& attachment);
 
+/// In lower case. Errors: invalid_argument (empty, too long, a blank, comma or colon in it).
+Result<std::string> label_name(std::string_view text);
 /// A label object or an array of them. Errors: invalid_argument.
 Result<std::vector<store::Label>> labels_in(const boost::json::value& value);
 /// Children, history, versions and labels; add_content_routes() calls it.

@@ -10,8 +10,6 @@ namespace afloat::server {
 
 namespace json = boost::json;
 
-namespace {
-
 Result<std::string> label_name(std::string_view text) {
   auto name = to_lower(trim(text));
   if (name.empty() || name.size() > 255 || !is_utf8(name) || name.find_first_of(" \t\n,:") != std::string::npos)
@@ -20,8 +18,6 @@ Result<std::string> label_name(std::string_view text) {
         fmt::format("\"{}\" is not a label: it is empty, too long, or has a blank, comma or colon in it.", text));
   return name;
 }
-
-}  // namespace
 
 Result<std::vector<store::Label>> labels_in(const json::value& value) {
   std::vector<store::Label> labels;

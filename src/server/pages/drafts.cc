@@ -1,0 +1,111 @@
+#include "server/pages/drafts.h"
+
+#include <fmt/core.h>
+
+#include "adapters/http/router.h"
+#include "base/json_fields.h"
+#include "base/text.h"
+#include "server/pages/common.h"
+#include "server/rest/content_json.h"
+
+namespace afloat::server {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t most_bytes = 5'000'000;  ///< what a page may have
+
+Result<store::DraftPlace> place_in(const http::Request& request, std::int64_t author) {
+  store::DraftPlace place;
+  place.author = author;
+  if (request.capture("key").empty()) {
+    auto id = page_id(request);
+    if (!id) return std::unexpected(id.error());
+    place.page_id = *id;
+  } else {
+    place.space_key = request.capture("key");
+    place.parent_id = parse_int(request.query_or("parent", ""));
+  }
+  return place;
+}
+
+Task<http::Response> put(Context& context, http::Request request) {
+  auto writer = co_await require_user_for_change(context.auth, request);
+  if (!writer) co_return std::unexpected(writer.error());
+  auto place = place_in(request, writer->user_id);
+  if (!place) co_return std::unexpected(place.error());
+  auto parsed = parse_json(request.body, "the draft");
+  if (!parsed) co_return std::unexpected(parsed.error());
+  const auto* fields = parsed->if_object();
+  if (!fields)
+    co_return fail(ErrorKind::invalid_argument, "A draft is an object {\"title\",\"body\",\"message\",\"version\"}.");
+  store::Draft draft;
+  draft.title = string_or(*fields, "title");
+  draft.body = replace_all(string_or(*fields, "body"), "\r\n", "\n");
+  draft.message = string_or(*fields, "message");
+  draft.base_version = static_cast<int>(int_or(*fields, "version", 0));
+  if (draft.body.size() > most_bytes || draft.title.size() + draft.message.size() > 10'000)
+    co_return fail(
+        ErrorKind::resource_exhausted,
+        fmt::format("The draft is longer than a page may be ({}), so it is not kept here.", human_bytes(most_bytes)));
+  if (!is_utf8(draft.body) || !is_utf8(draft.title) || !is_utf8(draft.message))
+    co_return fail(ErrorKind::invalid_argument, "The draft is not UTF-8 text.");
+  const auto deadline = request.deadline;
+  auto saved = co_await with_gates<std::int64_t>(context, deadline, [&](Gates gates) {
+    return store::save_draft(context.database, gates, *place, draft, deadline);
+  });
+  if (!saved) co_return std::unexpected(saved.error());
+  co_return ok(json::object{{"savedAt", *saved}});
+}
+
+Task<http::Response> remove(Context& context, http::Request request) {
+  auto writer = co_await require_user_for_change(context.auth, request);
+  if (!writer) co_return std::unexpected(writer.error());
+  auto place = place_in(request, writer->user_id);
+  if (!place) co_return std::unexpected(place.error());
+  const auto deadline = request.deadline;
+  auto done = co_await with_gates<void>(
+      context, deadline, [&](Gates gates) { return store::remove_draft(context.database, gates, *place, deadline); });
+  if (!done) co_return std::unexpected(done.error());
+  co_return no_content();
+}
+
+Async<http::Response> discard(Context& context, http::Request request) {
+  auto visitor = co_await admit_visitor(context, request);
+  if (!visitor) co_return std::move(visitor.error());
+  auto form = http::parse_form(request);
+  if (!form) co_return show_error(context, *visitor, form.error());
+  if (auto genuine = context.auth.check_csrf(request, *visitor, form_value(*form, "csrf")); !genuine)
+    co_return show_error(context, *visitor, genuine.error());
+  auto place = place_in(request, visitor->user_id);
+  if (!place) co_return show_error(context, *visitor, place.error());
+  co_await forget_draft(context, *place, request.deadline);
+  co_return http::redirect(place->page_id ? page_url(*place->page_id) + "/edit"
+                                          : new_page_url(place->space_key, place->parent_id));
+}
+
+}  // namespace
+
+std::string draft_url(const store::DraftPlace& place) {
+  if (place.page_id) return fmt::format("/drafts/pages/{}", *place.page_id);
+  auto url = "/drafts/spaces/" + url_encode(place.space_key);
+  if (place.parent_id) url += fmt::format("?parent={}", *place.parent_id);
+  return url;
+}
+
+Async<void> forget_draft(Context& context, store::DraftPlace place, Deadline deadline) {
+  auto done = co_await with_gates<void>(
+      context, deadline, [&](Gates gates) { return store::remove_draft(context.database, gates, place, deadline); });
+  // It is offered again, and the writer sees that it is the page as it is.
+  (void)done;
+}
+
+void add_draft_routes(http::Router& router, Context& context) {
+  for (const std::string path : {"/drafts/pages/{id}", "/drafts/spaces/{key}"}) {
+    add_call(router, context, "PUT", path, put);
+    add_call(router, context, "DELETE", path, remove);
+    router.add("POST", path, [&context](http::Request request) { return discard(context, std::move(request)); });
+  }
+}
+
+}  // namespace afloat::server
