@@ -1,14 +1,11 @@
 // The administrator's console in a real browser: a three-node site behind HAProxy, upgraded by clicks alone.
 // Started by ./run test e2e. The tests of this file use one site after one another, in their order.
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { expectAccessible, expectNothingSideways, newPage, screens, signIn, startBrowser } from "./browser.mjs";
 import { bundles, startSite } from "./site.mjs";
 
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const { from, to } = bundles();
 let site;
 let browser;
@@ -28,22 +25,6 @@ async function expectPhase(page, wanted, seconds = 30) {
   await page.waitForFunction((name) => document.querySelector(".status-phase")?.dataset.phase === name, wanted, { timeout: seconds * 1000 }).catch(async () => {
     assert.fail(`the page shows "${await phase(page).textContent()}" and not ${wanted} after ${seconds} s:\n${await page.locator("main").innerText()}`);
   });
-}
-
-/** What axe-core calls serious or critical; a rule that it can't decide is not one. */
-async function expectAccessible(page, where) {
-  const { violations } = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
-  const bad = violations.filter((rule) => ["serious", "critical"].includes(rule.impact));
-  assert.deepEqual(
-    bad.map((rule) => `${rule.id}: ${rule.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`),
-    [],
-    where,
-  );
-}
-
-async function expectNothingSideways(page, where) {
-  const width = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  assert.ok(width[0] <= width[1], `${where} is ${width[0]} px wide in a window of ${width[1]} px`);
 }
 
 /** Users all the while: each answer that is not 200 is kept. They leave with the test at the latest. */

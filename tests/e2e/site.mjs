@@ -1,6 +1,9 @@
 // A whole site on this machine, as `afloat up` makes it: three nodes behind HAProxy, PostgreSQL, an agent, a conductor.
 import { spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 
 function needed(name) {
@@ -33,6 +36,44 @@ async function freePorts(count) {
   throw new Error(`no ${count} free ports in a row between 20000 and 30000`);
 }
 
+/** As the administrator, past the browser. */
+const calling = (url, password) => async (method, where, body) => {
+  const answer = await fetch(url + where, {
+    method,
+    headers: { Authorization: `Basic ${Buffer.from(`admin:${password}`).toString("base64")}`, "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+  });
+  const text = await answer.text();
+  return { status: answer.status, body: text ? JSON.parse(text) : null };
+};
+
+/** A single node on SQLite: enough for what readers and writers see. */
+export async function startTrial() {
+  const port = await freePorts(1);
+  const data = await mkdtemp(path.join(tmpdir(), "afloat-e2e-"));
+  const password = "trial-password";
+  const url = `http://127.0.0.1:${port}`;
+  const child = spawn(needed("AFLOAT_PROGRAM"), ["serve", "--trial", "--data", data, "--port", String(port)], {
+    stdio: "ignore",
+    env: { ...process.env, AFLOAT_ADMIN_PASSWORD: password },
+  });
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const stop = async () => {
+    if (child.exitCode === null) child.kill("SIGTERM");
+    await Promise.race([ended, pause(10_000, undefined, { ref: false })]);
+    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    await rm(data, { recursive: true, force: true });
+  };
+  for (let waited = 0; !(await fetch(`${url}/health/ready`).catch(() => null))?.ok; waited += 1) {
+    if (child.exitCode !== null || waited > 300) {
+      await stop();
+      throw new Error("the trial did not start");
+    }
+    await pause(100);
+  }
+  return { url, password, stop, call: calling(url, password) };
+}
+
 /** `env`: what agent and nodes find in their environment besides ours. */
 export async function startSite(env = {}) {
   const { program, catalogue, from } = bundles();
@@ -62,15 +103,6 @@ export async function startSite(env = {}) {
     password,
     stop,
     said: () => said,
-    /** As the administrator, past the browser. */
-    async call(method, where, body) {
-      const answer = await fetch(url + where, {
-        method,
-        headers: { Authorization: `Basic ${Buffer.from(`admin:${password}`).toString("base64")}`, "Content-Type": "application/json" },
-        body: body === undefined ? undefined : JSON.stringify(body),
-      });
-      const text = await answer.text();
-      return { status: answer.status, body: text ? JSON.parse(text) : null };
-    },
+    call: calling(url, password),
   };
 }

@@ -10,6 +10,7 @@
 #include "store/attachment_store.h"
 #include "store/change_log.h"
 #include "store/dialect.h"
+#include "store/draft_store.h"
 #include "store/page_body.h"
 #include "store/page_store.h"
 #include "store/page_tree.h"
@@ -217,6 +218,12 @@ void keep_trees(Subject& s) {
   EXPECT_EQ(s.children(s.home), "A, B");
   s.good(move_page(s.db(), gates, b, MovePlace::append, a, soon()));
   EXPECT_EQ(s.children(a), "C, B");
+  const auto top = s.good(list_branch(s.db(), s.home, 0, 10, soon()));
+  ASSERT_EQ(top.size(), 1U);
+  EXPECT_TRUE(top[0].id == a && top[0].title == "A" && top[0].has_children);
+  const auto second = s.good(list_branch(s.db(), a, 1, 10, soon()));
+  ASSERT_EQ(second.size(), 1U);
+  EXPECT_TRUE(second[0].title == "B" && !second[0].has_children);
   EXPECT_FALSE(s.run(move_page(s.db(), gates, a, MovePlace::append, c, soon()))) << "below itself";
   EXPECT_EQ(s.good(list_descendants(s.db(), s.home, 0, 10, soon())).size(), 3U);
   ASSERT_TRUE(s.save(b, 1, "B", "<p/>", s.home));
@@ -385,8 +392,44 @@ void find(Subject& s) {
   EXPECT_EQ(s.found("sweeps"), "");
 }
 
+void keep_drafts(Subject& s) {
+  const auto id = s.page("A");
+  DraftPlace of_page{s.user, id, {}, {}}, of_new{s.user, {}, "doc", {}}, below{s.user, {}, "DOC", id};
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_page, soon())));
+  for (const auto& place : {of_page, of_new, below})
+    for (const std::string body : {"<p>half a", "<p>half a tag</p>"}) {
+      Draft draft;
+      draft.title = place.page_id ? "A" : place.parent_id ? "Below" : "New";
+      draft.body = body;
+      draft.message = "why";
+      draft.base_version = place.page_id ? 1 : 0;
+      const auto at = s.good(save_draft(s.db(), gates, place, draft, soon()));
+      EXPECT_LT(std::abs(at - SystemClock().unix_ms()), 60'000);
+      const auto kept = s.good(read_draft(s.db(), place, soon()));
+      ASSERT_TRUE(kept);
+      EXPECT_EQ(kept->title, draft.title);
+      EXPECT_EQ(kept->body, body);
+      EXPECT_EQ(kept->message, "why");
+      EXPECT_EQ(kept->base_version, draft.base_version);
+      EXPECT_EQ(kept->updated_at_ms, at);
+    }
+  DraftPlace of_nobody = of_page;
+  of_nobody.author = s.user + 1;
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_nobody, soon()))) << "nobody reads another's";
+  DraftPlace lost{s.user, 99'999, {}, {}}, nowhere{s.user, {}, "NONE", {}};
+  EXPECT_EQ(s.run(save_draft(s.db(), gates, lost, {}, soon())).error().kind(), ErrorKind::not_found);
+  EXPECT_EQ(s.run(save_draft(s.db(), gates, nowhere, {}, soon())).error().kind(), ErrorKind::not_found);
+  s.good(remove_draft(s.db(), gates, of_new, soon()));
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_new, soon())));
+  EXPECT_TRUE(s.good(read_draft(s.db(), below, soon())));
+  s.good(remove_draft(s.db(), gates, of_new, soon()));
+  s.good(remove_draft(s.db(), gates, of_page, soon()));
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_page, soon())));
+}
+
 using Scenario = void (*)(Subject&);
-constexpr Scenario scenarios[] = {keep_pages, keep_trees, keep_attachments, keep_people, hear_of_changes, find};
+constexpr Scenario scenarios[] = {keep_pages,      keep_trees, keep_attachments, keep_people, keep_drafts,
+                                  hear_of_changes, find};
 
 class TwoDatabases : public testing::TestWithParam<const char*> {
  protected:
@@ -399,6 +442,7 @@ TEST_P(TwoDatabases, KeepPagesWithTheirVersions) { keep_pages(subject); }
 TEST_P(TwoDatabases, KeepTreesAndLabels) { keep_trees(subject); }
 TEST_P(TwoDatabases, KeepAttachments) { keep_attachments(subject); }
 TEST_P(TwoDatabases, KnowPeopleSessionsTokensAndSpaces) { keep_people(subject); }
+TEST_P(TwoDatabases, KeepDraftsForTheirAuthors) { keep_drafts(subject); }
 TEST_P(TwoDatabases, TellWhatHasChanged) { hear_of_changes(subject); }
 TEST_P(TwoDatabases, FindWhatPeopleLookFor) { find(subject); }
 
@@ -442,10 +486,11 @@ TEST(TrialFile, OfAnOlderReleaseIsBroughtUpToDate) {
     auto connection = sqlite::Connection::open(older.file, sqlite_statements, page_id);
     return connection ? (*connection)->run_plain(sql) : std::unexpected(connection.error());
   };
-  for (const auto* sql : {"insert into space (id, key, name) values (1, 'T', 'Test')",
-                          "insert into page (id, space_id, title) values (1, 1, 'Page')",
-                          "insert into page_body (hash, size, data) values (x'00', 0, x'00')",
-                          "insert into page_version (page_id, number, title, body_hash) values (1, 1, 'Page', x'00')"}) {
+  for (const auto* sql :
+       {"insert into space (id, key, name) values (1, 'T', 'Test')",
+        "insert into page (id, space_id, title) values (1, 1, 'Page')",
+        "insert into page_body (hash, size, data) values (x'00', 0, x'00')",
+        "insert into page_version (page_id, number, title, body_hash) values (1, 1, 'Page', x'00')"}) {
     auto done = run(sql);
     ASSERT_TRUE(done) << done.error().message();
   }

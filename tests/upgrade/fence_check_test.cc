@@ -4,6 +4,7 @@
 #include "base/text.h"
 #include "local/process.h"
 #include "local/workplace.h"
+#include "support/browser.h"
 #include "support/protocol.h"
 
 // Whole nodes whose database raises an error on each write that goes round the fence, and nodes that meet what a
@@ -38,39 +39,6 @@ std::string id_of(const http::Response& answer) {
   auto object = parse_json_object(*answer.body, "the answer");
   return object ? string_or(*object, "id") : std::string();
 }
-
-/// A person at a browser: signs in by form, and sends the session's cookie from then on.
-class Browser {
- public:
-  Browser(const std::string& base, const std::string& user, const std::string& password) : client_(base) {
-    const auto answer = post("/login", "user=" + user + "&password=" + url_encode(password) + "&next=%2F");
-    EXPECT_EQ(answer.status, 303) << *answer.body;
-    const std::string cookie(answer.headers.get("Set-Cookie"));
-    cookie_ = cookie.substr(0, cookie.find(';'));
-    EXPECT_FALSE(cookie_.empty());
-  }
-  http::Response get(const std::string& path) { return client_.send("GET", path, "", {{"Cookie", cookie_}}); }
-  http::Response post(const std::string& path, const std::string& form) {
-    return client_.send("POST", path, form,
-                        {{"Cookie", cookie_}, {"Content-Type", "application/x-www-form-urlencoded"}});
-  }
-  /// The value of the form's hidden field.
-  std::string field(const std::string& path, const std::string& name) {
-    const auto page = get(path);
-    EXPECT_EQ(page.status, 200) << path;
-    const auto at = page.body->find("name=\"" + name + "\"");
-    const auto value = at == std::string::npos ? at : page.body->find("value=\"", at);
-    if (value == std::string::npos) {
-      ADD_FAILURE() << path << " has no field " << name;
-      return {};
-    }
-    return page.body->substr(value + 7, page.body->find('"', value + 7) - value - 7);
-  }
-
- private:
-  HttpClient client_;
-  std::string cookie_;
-};
 
 http::Response upload(HttpClient client, const std::string& path, const std::string& text) {
   return client.send("POST", path,
@@ -121,6 +89,10 @@ TEST(FenceCheck, NoWriteOfTheProductGoesRoundTheFence) {
   ok(ann.post(edit, form), 303);
   ok(ann.post("/spaces/T/new", "title=Third&body=%3Cp%3Ebuoy%3C%2Fp%3E&csrf=" + ann.field("/spaces/T/new", "csrf")),
      303);
+  const auto draft = "/drafts/pages/" + id;
+  const std::map<std::string, std::string> signed_in{{"X-Csrf-Token", ann.field(edit, "csrf")}};
+  ok(ann.send("PUT", draft, R"({"title":"First","body":"<p>moor","version":2})", signed_in));
+  ok(ann.send("DELETE", draft, "", signed_in), 204);
   ok(ann.get("/pages/" + id));
   // A minute later it is written down that the session was used.
   ASSERT_EQ(Session(site->database())

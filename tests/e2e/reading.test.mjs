@@ -1,0 +1,330 @@
+// What people who read and write see in a real browser, with scripts and without. Started by ./run test e2e.
+// The tests of this file use one node after one another, in their order.
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { expectAccessible, expectNothingSideways, newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { startTrial } from "./site.mjs";
+
+let site;
+let browser;
+const ids = {};
+
+async function make(title, body, parent, space = "OPS") {
+  const made = await site.call("POST", "/rest/api/content", {
+    type: "page",
+    title,
+    space: { key: space },
+    ...(parent ? { ancestors: [{ id: parent }] } : {}),
+    body: { storage: { value: body, representation: "storage" } },
+  });
+  assert.equal(made.status, 200, JSON.stringify(made));
+  ids[title] = made.body.id;
+  return made.body.id;
+}
+async function save(title, body, version) {
+  const saved = await site.call("PUT", `/rest/api/content/${ids[title]}`, { type: "page", title, version: { number: version }, body: { storage: { value: body, representation: "storage" } } });
+  assert.equal(saved.status, 200, JSON.stringify(saved));
+}
+
+const runbook = `<p>How we move the database to another host. Read it to the end before you begin.</p>
+<h2>Before</h2><ul><li>Tell the people on call</li><li>Check that the backup of last night is complete</li></ul>
+<h2>Steps</h2><p>Stop the writers, wait until the replica has caught up, and promote it.</p>
+<ac:structured-macro ac:name="code"><ac:parameter ac:name="language">sh</ac:parameter><ac:plain-text-body><![CDATA[pg_ctl promote -D /var/lib/postgresql
+psql -c 'select pg_is_in_recovery()']]></ac:plain-text-body></ac:structured-macro>
+<h2>After</h2><table><tbody><tr><th>What</th><th>Who</th></tr><tr><td>Watch the replica</td><td>on call</td></tr></tbody></table>
+<ac:structured-macro ac:name="note"><ac:rich-text-body><p>The old host stays untouched for a day.</p></ac:rich-text-body></ac:structured-macro>`;
+
+before(async () => {
+  site = await startTrial();
+  browser = await startBrowser();
+});
+after(async () => {
+  await browser?.close();
+  await site?.stop();
+});
+
+async function visit(where, options = {}, expected = undefined) {
+  const opened = await newPage(browser, options, expected);
+  if (options.javaScriptEnabled !== false)
+    await opened.page.addInitScript(() => {
+      window.shifts = [];
+      new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+      }).observe({ type: "layout-shift", buffered: true });
+    });
+  await opened.page.goto(site.url + where);
+  await signIn(opened.page, site);
+  await opened.page.waitForURL(site.url + where);
+  return opened;
+}
+async function expectStill(page, where) {
+  await page.waitForTimeout(200);
+  const shift = await page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));
+  assert.ok(shift < 0.02, `layout shift of ${shift} on ${where}`);
+}
+async function look(page, name) {
+  await expectAccessible(page, name);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await expectNothingSideways(page, name);
+  await expectAccessible(page, `${name} at 390 px`);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  await screens(page, name);
+}
+
+test("an empty wiki says how to begin", async () => {
+  const { page, context, wrong } = await visit("/");
+  await page.getByText("There is no space yet.").waitFor();
+  await look(page, "pages-nothing-yet");
+  assert.equal((await site.call("POST", "/rest/api/space", { key: "OPS", name: "Operations" })).status, 200);
+  await page.goto(`${site.url}/spaces/OPS`);
+  await page.getByRole("link", { name: "Write the first page" }).waitFor();
+  await look(page, "pages-empty-space");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("pages can be read, compared and written without scripts", async () => {
+  await make("Runbooks", "<p>What to do when.</p>");
+  await make("Moving the database", runbook, ids.Runbooks);
+  await make("Renewing certificates", "<p>Each spring.</p>", ids.Runbooks);
+  await make("Drills", "<p>What we practise.</p>", ids["Moving the database"]);
+  await make("On call", "<p>Who and when.</p>");
+  await save("Moving the database", runbook.replace("Stop the writers", "Stop all the writers").replace("<li>Tell the people on call</li>", "").replace("a day.", "two days."), 2);
+  const { page, context, wrong } = await visit("/", { javaScriptEnabled: false });
+  await page.getByRole("link", { name: "Operations" }).first().click();
+  await page.locator(".tree").getByRole("link", { name: "Runbooks" }).click();
+  await page.locator(".tree").getByRole("link", { name: "Moving the database" }).click();
+  assert.equal(await page.locator(".tree [aria-current=page]").textContent(), "Moving the database");
+  await page.getByRole("link", { name: "History" }).click();
+  await page.getByRole("button", { name: "Compare the chosen versions" }).click();
+  await page.getByText("3 words added, 6 removed").waitFor({ timeout: 2000 }).catch(async () => assert.fail(await page.locator("main").innerText()));
+  assert.deepEqual(await page.locator("ins").allTextContents(), ["all ", "two days"].map((text) => text), await page.locator("main").innerText());
+  await page.getByRole("link", { name: "Moving the database" }).first().click();
+  await page.getByRole("link", { name: "Edit", exact: true }).click();
+  await page.getByLabel("Text, in storage format").fill("<p>Shown before it is saved</p>");
+  await page.getByRole("button", { name: "Preview" }).click();
+  await page.locator(".preview").getByText("Shown before it is saved").waitFor();
+  assert.equal(await page.getByLabel("Text, in storage format").inputValue(), "<p>Shown before it is saved</p>");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("titles are offered while one types, and the keyboard is enough", async () => {
+  const { page, context, wrong } = await visit(`/pages/${ids.Runbooks}`);
+  await page.keyboard.press("/");
+  const field = page.getByRole("combobox", { name: "Search" });
+  assert.ok(await field.evaluate((element) => element === document.activeElement));
+  await page.keyboard.type("mov");
+  const options = page.getByRole("option");
+  await options.filter({ hasText: "Moving the database" }).waitFor();
+  assert.equal(await field.getAttribute("aria-expanded"), "true");
+  await screens(page, "pages-suggestions");
+  await page.keyboard.press("Escape");
+  assert.equal(await field.getAttribute("aria-expanded"), "false");
+  await page.keyboard.press("ArrowDown");
+  await options.first().waitFor();
+  await page.keyboard.press("ArrowDown");
+  assert.equal(await options.first().getAttribute("aria-selected"), "true");
+  await expectAccessible(page, "suggestions");
+  await page.keyboard.press("Enter");
+  await page.waitForURL(`${site.url}/pages/${ids["Moving the database"]}`);
+  await page.keyboard.press("/");
+  await page.keyboard.type('quote" \\ and*');
+  await options.last().waitFor();
+  await page.keyboard.press("Enter");
+  await page.waitForURL(/\/search\?q=quote/);
+  await page.getByText("No page has all of these words.").waitFor();
+  await look(page, "pages-no-results");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("the tree opens where one asks, remembers it, and nothing moves about", async () => {
+  const { page, context, wrong } = await visit(`/pages/${ids["On call"]}`);
+  const opener = page.getByRole("button", { name: "Pages below Runbooks" });
+  assert.equal(await opener.getAttribute("aria-expanded"), "false");
+  await opener.focus();
+  await page.keyboard.press("Enter");
+  const inner = page.getByRole("button", { name: "Pages below Moving the database" });
+  await inner.click();
+  await page.locator(".tree").getByRole("link", { name: "Drills" }).waitFor();
+  await page.reload();
+  await page.locator(".tree").getByRole("link", { name: "Drills" }).waitFor();
+  assert.equal(await opener.getAttribute("aria-expanded"), "true");
+  await expectStill(page, "a page with branches opened");
+  await opener.click();
+  assert.equal(await page.locator(".tree").getByRole("link", { name: "Drills" }).isVisible(), false);
+  await page.goto(`${site.url}/pages/${ids["Moving the database"]}`);
+  await expectStill(page, "a page with contents");
+  await look(page, "pages-article");
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.reload();
+  assert.equal(await page.locator(".side").isVisible(), false);
+  await page.getByRole("button", { name: "Pages", exact: true }).click();
+  await page.locator(".side").getByRole("link", { name: "On call" }).click();
+  await page.waitForURL(`${site.url}/pages/${ids["On call"]}`);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("a page of a space with very many pages stays light", async () => {
+  assert.equal((await site.call("POST", "/rest/api/space", { key: "BIG", name: "Big" })).status, 200);
+  const top = await make("Shelf", "<p>All of it.</p>", undefined, "BIG");
+  for (let i = 0; i < 130; i += 1) await make(`A page with a title of usual length, number ${i}`, "<p/>", i < 70 ? top : undefined, "BIG");
+  const last = await make("The last", "<p>Down here</p>", top, "BIG");
+  const { page, context } = await visit("/");
+  let bytes = 0;
+  page.on("response", async (answer) => (bytes += (await answer.body().catch(() => "")).length));
+  await page.goto(`${site.url}/pages/${last}`, { waitUntil: "networkidle" });
+  assert.ok(bytes > 10_000 && bytes < 60_000, `${bytes} bytes`);
+  assert.equal(await page.locator(".tree [aria-current=page]").textContent(), "The last");
+  const more = page.locator(".tree ul .tree-more a");
+  while (await more.count()) {
+    const before = await page.locator(".tree li").count();
+    await more.first().click();
+    await page.waitForFunction((count) => document.querySelectorAll(".tree li").length > count - 1, before);
+    await page.waitForTimeout(150);
+  }
+  assert.equal(await page.locator(".tree ul > li").count(), 71);
+  await context.close();
+});
+
+test("labels and files are hung on a page from the page itself", async () => {
+  const { page, context, wrong } = await visit(`/pages/${ids["On call"]}`);
+  await page.getByText("Add labels").click();
+  await page.getByLabel("Labels to add").fill("rota weekly");
+  await page.keyboard.press("Enter");
+  await page.getByRole("link", { name: "rota" }).waitFor();
+  await page.getByRole("button", { name: "Remove the label rota" }).click();
+  await page.waitForFunction(() => !document.querySelector(".tools").textContent.includes("rota"));
+  await page.getByText("Add files").click();
+  const files = page.getByLabel("Files to add");
+  await files.evaluate((input) => (input.form.dataset.limit = "150000"));
+  await files.setInputFiles({ name: "large.bin", mimeType: "application/octet-stream", buffer: Buffer.alloc(90_000) });
+  await page.getByText("the limit is").waitFor();
+  await files.setInputFiles({ name: "rota.txt", mimeType: "text/plain", buffer: Buffer.from("Monday: nobody") });
+  await page.getByRole("button", { name: "Upload" }).click();
+  await page.getByRole("link", { name: "rota.txt" }).waitFor();
+  await look(page, "pages-files");
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+const body = (page) => page.getByLabel("Text, in storage format");
+const state = (page, text) => page.locator("#af-state").filter({ hasText: text }).waitFor({ timeout: 15_000 });
+const away = (status) => (route) => (route.request().method() === "PUT" ? route.fulfill({ status, body: "{}" }) : route.continue());
+
+test("what is typed is kept by the server, and by the browser until the server has it", async () => {
+  const edit = `/pages/${ids["On call"]}/edit`;
+  const expected = (status, where) => where.startsWith("/drafts/") || status === 401;
+  const { page, context, wrong } = await visit(edit, {}, expected);
+  await body(page).fill("<p>kept by the server</p>");
+  await state(page, "Draft saved at");
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).length), 0);
+  await page.goto(site.url + edit);
+  await page.getByText("You have an unsaved draft").waitFor();
+  await look(page, "pages-draft-found");
+  // An older draft is not replaced by typing on; what is typed is kept beside it.
+  await body(page).fill("<p>typed without a decision</p>");
+  await state(page, "Decide above");
+  await page.goto(site.url + edit);
+  await page.getByRole("button", { name: "Put it into the form" }).waitFor();
+  await page.getByText("You have an unsaved draft").waitFor();
+  await page.getByRole("button", { name: "Discard it" }).first().click();
+  await page.getByRole("link", { name: "Continue the draft" }).click();
+  assert.equal(await body(page).inputValue(), "<p>kept by the server</p>");
+
+  // A node of an older release knows no drafts; then one leaves; then the answer comes.
+  for (const status of [404, 503]) {
+    await page.route("**/drafts/**", away(status));
+    await body(page).fill(`<p>kept by the browser, ${status}</p>`);
+    await state(page, "Kept in this browser");
+    await page.goto(`${site.url}/`);
+    await page.goto(site.url + edit);
+    await page.getByRole("button", { name: "Put it into the form" }).click();
+    assert.equal(await body(page).inputValue(), `<p>kept by the browser, ${status}</p>`);
+    await page.unroute("**/drafts/**");
+    await body(page).press("End");
+    await page.keyboard.type(" ");
+    await state(page, "Draft saved at");
+  }
+
+  // The session ends while somebody writes, and begins anew in another tab.
+  const cookies = await context.cookies();
+  await context.clearCookies();
+  await body(page).fill("<p>written through the end of a session</p>");
+  await state(page, "Sign in in another tab");
+  const other = await context.newPage();
+  await other.goto(`${site.url}/login`);
+  await signIn(other, site);
+  await other.waitForURL(`${site.url}/`);
+  await other.close();
+  assert.ok(cookies.length > 0);
+  await state(page, "Draft saved at");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.locator("article.wiki").getByText("written through the end of a session").waitFor();
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).length), 0);
+  await page.goto(site.url + edit);
+  assert.equal(await page.getByText("unsaved draft").count(), 0);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});
+
+test("a save that fails loses nothing, and one that succeeds leaves nothing behind", async () => {
+  const edit = `/pages/${ids["Renewing certificates"]}/edit`;
+  const { page, context } = await visit(edit);
+  await page.route("**/drafts/**", away(503));
+  await page.route(`**${edit}`, (route) => (route.request().method() === "POST" ? route.fulfill({ status: 503, contentType: "application/json", body: "{}" }) : route.continue()));
+  await body(page).fill("<p>Each autumn.</p>");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.waitForFunction(() => document.body.innerText.trim() === "{}");
+  await page.unroute(`**${edit}`);
+  await page.goto(site.url + edit);
+  await page.getByRole("button", { name: "Put it into the form" }).click();
+  assert.equal(await body(page).inputValue(), "<p>Each autumn.</p>");
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.locator("article.wiki").getByText("Each autumn.").waitFor();
+  assert.equal(await page.evaluate(() => Object.keys(localStorage).length), 0);
+  await context.close();
+});
+
+test("whoever saves second sees what the first one changed", async () => {
+  const title = "Moving the database";
+  const edit = `/pages/${ids[title]}/edit`;
+  const { page, context } = await visit(edit, {}, (status) => status === 409);
+  const mine = (await body(page).inputValue()).replace("<h2>Before</h2>", "<h2>Before you begin</h2>");
+  await save(title, (await body(page).inputValue()).replace("on call</td>", "two people</td>"), 3);
+  await body(page).fill(mine);
+  await page.getByRole("button", { name: "Save", exact: true }).click();
+  await page.getByText("while you were writing").waitFor();
+  assert.equal(await body(page).inputValue(), mine);
+  assert.deepEqual(await page.locator(".theirs ins").allTextContents(), ["two people"]);
+  await look(page, "pages-conflict");
+  await page.getByRole("button", { name: "Save mine as the next version" }).click();
+  await page.getByRole("heading", { name: "Before you begin" }).waitFor();
+  await page.getByRole("link", { name: "History" }).click();
+  await look(page, "pages-history");
+  await page.getByRole("radio", { name: "From version 1" }).check();
+  await page.getByRole("button", { name: "Compare the chosen versions" }).click();
+  await page.locator("ins").first().waitFor();
+  await expectStill(page, "the changes");
+  await look(page, "pages-diff");
+  await context.close();
+});
+
+test("a preview stands beside the text and follows it", async () => {
+  const { page, context, wrong } = await visit(`/pages/${ids["On call"]}/edit`, {}, (status, where) => status === 400 && where.endsWith("/preview"));
+  await page.getByRole("button", { name: "Preview" }).click();
+  const shown = page.locator(".preview article");
+  await shown.getByText("end of a session").waitFor();
+  await body(page).fill("<p>one</p><h2>two");
+  await page.waitForTimeout(1200);
+  assert.match(await shown.innerText(), /end of a session/);
+  await body(page).fill("<p>one</p><h2>two</h2>");
+  await shown.getByRole("heading", { name: "two" }).waitFor();
+  await look(page, "pages-preview");
+  await page.getByRole("button", { name: "Close" }).click();
+  assert.equal(await page.locator(".preview").isVisible(), false);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});

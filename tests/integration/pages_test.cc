@@ -1,0 +1,247 @@
+#include <fmt/format.h>
+
+#include <regex>
+
+#include "base/json_fields.h"
+#include "support/browser.h"
+#include "support/lone_node.h"
+
+// What people who read and write get from a node. How it behaves in a browser with scripts is tested by ./run test e2e.
+namespace afloat::test {
+namespace {
+
+namespace json = boost::json;
+
+std::string page_json(const std::string& title, const std::string& body, const std::string& parent = {},
+                      int version = 0) {
+  json::object page{{"type", "page"},
+                    {"title", title},
+                    {"space", {{"key", "DOC"}}},
+                    {"body", {{"storage", {{"value", body}, {"representation", "storage"}}}}}};
+  if (!parent.empty()) page["ancestors"] = json::array{{{"id", parent}}};
+  if (version > 0) page["version"] = {{"number", version}};
+  return json::serialize(page);
+}
+
+/// One node with the space DOC, and a person who is signed in by form.
+class Pages : public testing::Test {
+ protected:
+  Pages() : node_(database_.connection()) {}
+  void SetUp() override {
+    node_.write_config();
+    node_.start();
+    ASSERT_TRUE(node_.wait_ready()) << node_.log();
+    ASSERT_EQ(admin().post("/rest/api/space", R"({"key":"DOC","name":"Manual"})").status, 200);
+    browser_ = std::make_unique<Browser>(node_.url(), "admin", LoneNode::password);
+  }
+  HttpClient admin() { return node_.admin(); }
+  Browser& browser() { return *browser_; }
+  std::string make(const std::string& title, const std::string& body = "<p>text</p>", const std::string& parent = {}) {
+    const auto made = admin().post("/rest/api/content", page_json(title, body, parent));
+    EXPECT_EQ(made.status, 200) << *made.body;
+    auto page = parse_json_object(*made.body, "the answer");
+    return page ? string_or(*page, "id") : std::string();
+  }
+  void save(const std::string& id, const std::string& title, const std::string& body, int version) {
+    const auto saved = admin().put("/rest/api/content/" + id, page_json(title, body, "", version));
+    EXPECT_EQ(saved.status, 200) << *saved.body;
+  }
+  std::string shown(const std::string& path, int status = 200) {
+    const auto answer = browser().get(path);
+    EXPECT_EQ(answer.status, status) << path << "\n" << *answer.body;
+    return *answer.body;
+  }
+  static void expect_words(const std::string& text, std::initializer_list<std::string> words) {
+    for (const auto& word : words) EXPECT_TRUE(text.contains(word)) << "no \"" << word << "\" in:\n" << text;
+  }
+
+  Database database_;
+  LoneNode node_;
+  std::unique_ptr<Browser> browser_;
+};
+
+TEST_F(Pages, TellWhatDiffersBetweenTwoVersions) {
+  const auto id = make("Boats", "<h1>Boats</h1><p>the red boat</p><p>gone</p>");
+  save(id, "Ships", "<h1>Boats</h1><p>the blue &lt;b&gt; boat</p><ul><li>new one</li></ul>", 2);
+  const auto diff = shown("/pages/" + id + "/diff?from=1&to=2");
+  expect_words(diff, {"<del>red</del>", "<ins>blue &lt;b&gt;</ins>", "<del>gone</del>", "<ins>new one</ins>",
+                      "<del>Boats</del> <ins>Ships</ins>", "4 words added, 2 removed."});
+  EXPECT_EQ(shown("/pages/" + id + "/diff"), shown("/pages/" + id + "/diff?from=2&to=1")) << "the newest change";
+  expect_words(shown("/pages/" + id + "/diff?from=2&to=2", 400), {"Choose two versions"});
+  expect_words(shown("/pages/" + id + "/diff?from=1&to=7", 404), {"7"});
+  const auto history = shown("/pages/" + id + "/history");
+  expect_words(history,
+               {"name=\"from\" value=\"1\"", "name=\"to\" value=\"2\"", "/pages/" + id + "/diff?from=1&amp;to=2"});
+  expect_words(shown("/pages/" + make("Alone") + "/history"), {"one version so far"});
+}
+
+TEST_F(Pages, ShowTheTreeAroundAPageAndStayLightInALargeSpace) {
+  const auto top = make("Top"), middle = make("Middle", "<p/>", top), leaf = make("Leaf", "<p/>", middle);
+  for (int i = 0; i < 60; ++i) make(fmt::format("Other page with a long name, number {}", i), "<p/>", top);
+  const auto page = shown("/pages/" + leaf);
+  expect_words(page,
+               {fmt::format("<a href=\"/pages/{}\" aria-current=\"page\">Leaf</a>", leaf),
+                fmt::format("<li data-id=\"{}\" data-children><a href=\"/pages/{}\">Middle</a>\n<ul>", middle, middle),
+                fmt::format("<a href=\"/pages/{}/children?start=25\">More pages</a>", top)});
+  EXPECT_LT(page.size(), 20'000U);
+  const auto answer = browser().get("/pages/" + top + "/children?start=50&fragment=1");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_TRUE(answer.body->starts_with("<li data-id=")) << *answer.body;
+  EXPECT_FALSE(answer.body->contains("More pages"));
+  expect_words(shown("/pages/" + top + "/children"), {"Pages below", "start=50"});
+
+  // A cached tree tells of each change at once, whoever made it.
+  make("Fresh", "<p/>", leaf);
+  expect_words(shown("/pages/" + leaf), {">Fresh</a>"});
+  save(leaf, "Renamed", "<p/>", 2);
+  expect_words(shown("/pages/" + middle), {">Renamed</a>"});
+  make("At the top");
+  expect_words(shown("/pages/" + leaf), {">At the top</a>"});
+  expect_words(shown("/spaces/DOC"), {">At the top</a>", ">Top</a>"});
+}
+
+TEST_F(Pages, AllowScriptsOfTheSitesAssetsAlone) {
+  const auto answer = browser().get("/");
+  const auto policy = std::string(answer.headers.get("Content-Security-Policy"));
+  EXPECT_TRUE(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe")) << policy;
+  std::smatch script;
+  ASSERT_TRUE(std::regex_search(*answer.body, script,
+                                std::regex(R"re(<script src="(/assets/reading\.[0-9a-f]{16}\.js)" defer></script>)re")))
+      << *answer.body;
+  const auto bytes = admin().get(script[1].str());
+  const auto css = answer.body->substr(answer.body->find("/assets/app."), 32);
+  // What a page of a large space costs a visitor at the first look.
+  EXPECT_LT(bytes.body->size() + admin().get(css.substr(0, css.find('"'))).body->size(), 42'000U);
+
+  // Nobody's upload is one of them.
+  const auto id = make("Files");
+  const auto token = browser().field("/pages/" + id, "csrf");
+  const auto upload = [&](const std::string& csrf, const std::string& name) {
+    return browser().send("POST", "/pages/" + id + "/attachments",
+                          "--b\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n" + csrf +
+                              "\r\n--b\r\nContent-Disposition: form-data; name=\"file\"; filename=\"" + name +
+                              "\"\r\nContent-Type: text/javascript\r\n\r\nalert(1)\r\n--b--\r\n",
+                          {{"Content-Type", "multipart/form-data; boundary=b"}});
+  };
+  EXPECT_EQ(upload("stolen", "evil.js").status, 403);
+  const auto without = upload(token, "");
+  EXPECT_EQ(without.status, 400);
+  EXPECT_TRUE(without.body->contains("No file was chosen")) << *without.body;
+  EXPECT_EQ(upload(token, "evil.js").status, 303);
+  EXPECT_EQ(upload(token, "evil.js").status, 303) << "the next version";
+  expect_words(shown("/pages/" + id), {">evil.js</a>", "8 bytes", "version 2"});
+  const auto file = browser().get("/download/attachments/" + id + "/evil.js");
+  EXPECT_EQ(file.headers.get("Content-Type"), "application/octet-stream");
+  EXPECT_EQ(file.headers.get("X-Content-Type-Options"), "nosniff");
+}
+
+TEST_F(Pages, TakeAndRemoveLabels) {
+  const auto id = make("Labelled");
+  const auto token = browser().field("/pages/" + id, "csrf");
+  const auto labels = "/pages/" + id + "/labels";
+  EXPECT_EQ(browser().post(labels, "csrf=stolen&add=x").status, 403);
+  EXPECT_EQ(browser().post(labels, "csrf=" + token + "&add=Runbook%2C+on-call").status, 303);
+  expect_words(shown("/pages/" + id), {"value=\"runbook\"", "value=\"on-call\""});
+  EXPECT_EQ(browser().post(labels, "csrf=" + token + "&add=a%3Ab").status, 400);
+  EXPECT_EQ(browser().post(labels, "csrf=" + token + "&remove=runbook").status, 303);
+  EXPECT_FALSE(shown("/pages/" + id).contains("runbook"));
+}
+
+TEST_F(Pages, PreviewWhatWillBeShownAndNothingElse) {
+  const auto id = make("Known");
+  const auto token = browser().field("/pages/" + id, "csrf");
+  const std::string body =
+      "title=T&body=%3Cp%3Ehi%3Cscript%3Ealert(1)%3C%2Fscript%3E%3Cac%3Alink%3E%3Cri%3Apage+ri%3Acontent-title%3D%22"
+      "Known%22%2F%3E%3C%2Fac%3Alink%3E%3C%2Fp%3E&csrf=" +
+      token;
+  for (const std::string path : {"/pages/" + id + "/preview", std::string("/spaces/DOC/preview")}) {
+    const auto piece = browser().post(path + "?fragment=1", body);
+    EXPECT_EQ(piece.status, 200);
+    EXPECT_EQ(*piece.body, fmt::format("<p>hi<a href=\"/pages/{}\">Known</a></p>", id));
+    const auto whole = browser().post(path, body);
+    EXPECT_EQ(whole.status, 200);
+    expect_words(*whole.body, {"not saved yet", *piece.body, "&lt;script&gt;", "name=\"body\""});
+  }
+  const auto broken = browser().post("/pages/" + id + "/preview?fragment=1", "title=T&body=%3Cp%3E&csrf=" + token);
+  EXPECT_EQ(broken.status, 400);
+  EXPECT_TRUE(broken.body->contains("not well-formed")) << *broken.body;
+  EXPECT_EQ(browser().post("/pages/" + id + "/preview?fragment=1", "title=T&body=x&csrf=stolen").status, 400);
+  EXPECT_TRUE(shown("/pages/" + id).contains("Version 1 ")) << "nothing was saved";
+}
+
+TEST_F(Pages, KeepDraftsUntilTheyAreSavedOrDiscarded) {
+  const auto id = make("Page", "<p>one</p>");
+  const auto edit = "/pages/" + id + "/edit";
+  const auto token = browser().field(edit, "csrf");
+  const auto put = [&](const std::string& path, const std::string& title, const std::string& text, int version,
+                       const std::string& csrf) {
+    const json::object draft{{"title", title}, {"body", text}, {"message", "m"}, {"version", version}};
+    return browser().send("PUT", path, json::serialize(draft),
+                          {{"Content-Type", "application/json"}, {"X-Csrf-Token", csrf}});
+  };
+  const auto of_page = "/drafts/pages/" + id;
+  EXPECT_EQ(put(of_page, "Page", "<p>two", 1, "stolen").status, 403);
+  const auto kept = put(of_page, "Page", "<p>two", 1, token);
+  ASSERT_EQ(kept.status, 200) << *kept.body;
+  EXPECT_TRUE(kept.body->contains("savedAt"));
+  auto form = shown(edit);
+  expect_words(form, {"You have an unsaved draft", "&lt;p&gt;one", edit + "?draft=continue"});
+  EXPECT_FALSE(form.contains("&lt;p&gt;two"));
+  expect_words(shown(edit + "?draft=continue"), {"&lt;p&gt;two", "value=\"m\""});
+  EXPECT_EQ(shown("/").contains("&lt;p&gt;two"), false);
+
+  // Nobody else is offered it.
+  ASSERT_LT(admin()
+                .post("/rest/api/admin/user",
+                      R"({"userName":"vera","fullName":"Vera","email":"v@localhost","password":"longer-than-8"})")
+                .status,
+            300);
+  Browser vera(node_.url(), "vera", "longer-than-8");
+  EXPECT_FALSE(vera.get(edit).body->contains("unsaved draft"));
+
+  // Saved from version 1 after the page has moved on: the writer sees what others did, and then saves over it.
+  save(id, "Page", "<p>one and three</p>", 2);
+  expect_words(shown(edit), {"The page has been saved since"});
+  const auto send = [&](int version) {
+    return browser().post(edit, fmt::format("title=Page&body=%3Cp%3Etwo%3C%2Fp%3E&version={}&csrf={}", version, token));
+  };
+  const auto outrun = send(1);
+  EXPECT_EQ(outrun.status, 409);
+  expect_words(*outrun.body, {"&lt;p&gt;two&lt;/p&gt;", "<ins> and three</ins>", "Version 1, which you started from",
+                              "name=\"version\" value=\"2\""});
+  EXPECT_TRUE(shown(edit).contains("unsaved draft"));
+  EXPECT_EQ(send(2).status, 303);
+  EXPECT_FALSE(shown(edit).contains("unsaved draft"));
+  EXPECT_EQ(database_.query("select count(*) from draft"), "0");
+
+  // A new page below another has one of its own.
+  const auto place = "/drafts/spaces/DOC?parent=" + id, new_form = "/spaces/DOC/new?parent=" + id;
+  EXPECT_EQ(put(place, "Born", "<p>x</p>", 0, token).status, 200);
+  expect_words(shown(new_form), {"“Born”", new_form + "&amp;draft=continue"});
+  EXPECT_FALSE(shown("/spaces/DOC/new").contains("unsaved draft"));
+  EXPECT_EQ(browser().post(place, "csrf=stolen").status, 403);
+  EXPECT_EQ(browser().post(place, "csrf=" + token).headers.get("Location"), new_form);
+  EXPECT_FALSE(shown(new_form).contains("unsaved draft"));
+  EXPECT_EQ(browser().send("DELETE", place, "", {{"X-Csrf-Token", token}}).status, 204);
+
+  // A draft that is the page as it is, as one that arrived after the save, is not offered.
+  EXPECT_EQ(put(of_page, "Page", "<p>two</p>", 2, token).status, 200);
+  EXPECT_FALSE(shown(edit).contains("unsaved draft"));
+  HttpClient nobody(node_.url());
+  EXPECT_EQ(nobody.put(of_page, "{}").status, 401);
+}
+
+TEST_F(Pages, SayWhatToDoWhereThereIsNothingYet) {
+  expect_words(shown("/spaces/DOC"), {"no pages yet but its home page", "Write the first page"});
+  expect_words(shown("/search?q=nosuchword"), {"No page has all of these words"});
+  expect_words(shown("/search"), {"Words are looked for in titles"});
+  database_.query("update space set homepage_id = null returning 1");
+  database_.query("delete from page returning 1");
+  database_.query("delete from space returning 1");
+  LoneNode& node = node_;
+  HttpClient admin = node.admin();
+  expect_words(*admin.get("/").body, {"There is no space yet", "/rest/api/space", "No page has been written yet"});
+}
+
+}  // namespace
+}  // namespace afloat::test
