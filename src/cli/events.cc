@@ -18,7 +18,8 @@ namespace json = boost::json;
 struct EventsOptions {
   SiteAccess access;
   int limit = 40;
-  bool as_json = false;
+  std::string kind, text, since, until;
+  bool as_json = false, as_csv = false;
 };
 
 /// A notice is a sentence; of anything else its fields.
@@ -34,10 +35,23 @@ std::string detail_text(const json::object& detail) {
 }
 
 Result<void> events(const EventsOptions& options) {
-  auto body = options.access.call("GET", fmt::format("/rest/afloat/1/events?limit={}", options.limit));
+  std::string query = fmt::format("limit={}", options.limit);
+  for (const auto& [name, value] : {std::pair{"kind", &options.kind}, std::pair{"text", &options.text},
+                                    std::pair{"since", &options.since}, std::pair{"until", &options.until}})
+    if (!value->empty()) query += fmt::format("&{}={}", name, url_encode(*value));
+  if (options.as_csv) {
+    auto file = options.access.call("GET", "/rest/afloat/1/events/export?format=csv&" + query);
+    if (!file) return std::unexpected(file.error());
+    fmt::print("{}", *file);
+    return {};
+  }
+  auto body = options.access.call("GET", "/rest/afloat/1/events?" + query);
   if (!body) return std::unexpected(body.error());
   auto answer = parse_json_object(*body, "the site's answer");
   if (!answer) return std::unexpected(answer.error());
+  if (query.contains('&') && !answer->contains("next"))
+    return fail(ErrorKind::unavailable,
+                "The node that answered runs a release before 1.2.0, which can't choose among events; ask without.");
   if (options.as_json) {
     fmt::print("{}\n", *body);
     return {};
@@ -65,8 +79,13 @@ void add_events_command(CLI::App& app, int& exit_code) {
   command->add_option("--limit", options->limit, "The latest so many")
       ->check(CLI::Range(1, 1'000))
       ->capture_default_str();
+  command->add_option("--kind", options->kind, "Only these: node_state, start, approve, user_created, ...");
+  command->add_option("--text", options->text, "Only those with this in who did it, in kind or in detail");
+  command->add_option("--since", options->since, "From this day on, as 2026-11-26");
+  command->add_option("--until", options->until, "Up to this day, and with it");
+  command->add_flag("--csv", options->as_csv, "As a table for spreadsheets, newest first");
   command->add_flag("--json", options->as_json, "As REST gives it");
-  command->footer("Times are UTC.\n\nExample: afloat events --limit 100");
+  command->footer("Times and days are UTC.\n\nExample: afloat events --limit 100 --since 2026-11-01 --csv");
   command->callback([options, &exit_code] {
     auto done = events(*options);
     if (done) return;

@@ -17,6 +17,8 @@ class HelpTest : public ::testing::Test {
     add_status_commands(app_, exit_code_);
     add_check_command(app_, exit_code_);
     add_events_command(app_, exit_code_);
+    add_users_commands(app_, exit_code_);
+    add_settings_commands(app_, exit_code_);
     add_support_command(app_, exit_code_);
     add_upgrade_commands(app_, exit_code_);
     add_conductor_command(app_, exit_code_);

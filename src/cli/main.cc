@@ -23,6 +23,8 @@ int main(int argc, char** argv) {
   cli::add_status_commands(app, exit_code);
   cli::add_check_command(app, exit_code);
   cli::add_events_command(app, exit_code);
+  cli::add_users_commands(app, exit_code);
+  cli::add_settings_commands(app, exit_code);
   cli::add_support_command(app, exit_code);
   cli::add_upgrade_commands(app, exit_code);
   cli::add_conductor_command(app, exit_code);

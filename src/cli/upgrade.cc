@@ -443,6 +443,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
       [](Site& site, const UpgradeOptions& options) { return signal(site, options, "pause", RunDesk::Signal::pause); });
   pauser->add_option("--id", pause_options->id, "Number of the run");
 
+  add_history_command(*upgrade, exit_code);
   add_path_commands(*upgrade, exit_code);
   add_notes_command(*upgrade, exit_code);
   add_finalize_commands(*upgrade, exit_code);

@@ -8,6 +8,7 @@
 #include "server/import.h"
 #include "server/log.h"
 #include "server/pages/pages.h"
+#include "server/rest/events.h"
 #include "server/rest/node_routes.h"
 #include "server/rest/routes.h"
 #include "server/rest/runs.h"
@@ -60,6 +61,9 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
     add_run_routes(self->router_, context);
     add_check_routes(self->router_, context);
     add_support_routes(self->router_, context);
+    add_event_routes(self->router_, context);
+    add_host_routes(self->router_, context);
+    add_setting_routes(self->router_, context);
     add_admin_routes(self->router_, context);
   } else {
     add_trial_routes(self->router_, context);
@@ -69,6 +73,7 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
   add_space_routes(self->router_, context);
   add_search_routes(self->router_, context);
   add_user_routes(self->router_, context);
+  add_account_routes(self->router_, context);
   add_longtask_routes(self->router_, context);
   add_import_routes(self->router_, context);
   add_page_routes(self->router_, context);

@@ -146,6 +146,11 @@ std::span<const SqliteForm> sqlite_forms() {
         "  now() + make_interval(secs => $4::double precision))"
         " on conflict (digest) do update set user_id = excluded.user_id, password_digest = excluded.password_digest,"
         "  expires_at = excluded.expires_at"}},
+      {"a changed user",
+       "3f1ae2c062cfcb76",
+       {"update app_user set full_name = $2, email = $3, administrator = $4::boolean where id = $1::bigint"
+        " and ($4::boolean or not administrator"
+        "  or exists (select 1 from app_user a where a.administrator and a.id <> $1::bigint)) returning id"}},
       // One writer: what has a number is committed, so the next number is where a poll goes on.
       {"where the change log begins",
        "5aa602c48c49c2da",

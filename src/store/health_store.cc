@@ -133,10 +133,15 @@ Task<void> publish_facts(Database& database, std::string source, int build, std:
   co_return Result<void>{};
 }
 
-Async<Facts> gather_facts(Database& database, Deadline deadline) {
+Async<Facts> gather_reports(Database& database, Deadline deadline) {
   Facts facts;
   if (auto read = co_await read_reports(database, &facts, deadline); !read)
     facts.reports_problem = reason(read.error());
+  co_return facts;
+}
+
+Async<Facts> gather_facts(Database& database, Deadline deadline) {
+  auto facts = co_await gather_reports(database, deadline);
   if (auto told = co_await read_database(database, deadline))
     facts.database = std::move(*told);
   else

@@ -3,12 +3,16 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <boost/json.hpp>
 
 #include "base/text.h"
+#include "store/event_store.h"
 
 namespace afloat::store {
 
 namespace {
+
+constexpr std::size_t shortest_password = 4, longest_password = 1024;
 
 User user_from(const Rows& rows, std::size_t row) {
   User user;
@@ -18,6 +22,14 @@ User user_from(const Rows& rows, std::size_t row) {
   user.email = rows.text(row, 3);
   user.administrator = rows.flag(row, 4);
   return user;
+}
+
+/// A trial has no audit log.
+bool tells(const Database& database, const std::string& actor) {
+  return !actor.empty() && database.dialect() == SqlDialect::postgresql;
+}
+std::string named(const std::string& user) {
+  return boost::json::serialize(boost::json::object{{"user", user}});
 }
 
 Result<void> check_user(const NewUser& user) {
@@ -74,6 +86,8 @@ Task<User> create_user(Database& database, Gates gates, NewUser user, Deadline d
       {"insert into app_user (name, full_name, email, password_hash, administrator)"
        " values ($1, $2, $3, $4, $5::boolean)",
        {user.name, user.full_name, user.email, user.password_hash, user.administrator}});
+  if (tells(database, user.created_by))
+    statements.push_back(event_statement(user.created_by, "user_created", named(user.name)));
   auto done = co_await database.write(gates, std::move(statements), {{"user", "0"}}, deadline);
   if (!done && done.error().code() == "23505")
     co_return fail(ErrorKind::invalid_argument,
@@ -97,12 +111,73 @@ Task<bool> create_first_user(Database& database, Gates gates, NewUser user, Dead
   co_return !done->front().empty();
 }
 
-Task<void> set_password(Database& database, Gates gates, std::int64_t user_id, std::string password_hash,
-                        Deadline deadline) {
+Task<FoundUsers> find_users(Database& database, UserQuery query, Deadline deadline) {
+  std::string pattern;
+  for (const char c : query.text) {
+    if (c == '%' || c == '_' || c == '\\') pattern += '\\';
+    pattern += c;
+  }
+  if (!pattern.empty()) pattern = "%" + pattern + "%";
+  auto rows = co_await database.read(
+      {"select id, name, full_name, email, administrator, count(*) over () from app_user"
+       " where ($1 = '' or lower(name) like lower($1) escape '\\' or lower(full_name) like lower($1) escape '\\'"
+       "  or lower(email) like lower($1) escape '\\') and (not $2::boolean or administrator)"
+       " order by lower(name) offset $3::bigint limit $4::bigint",
+       {pattern, query.administrators, query.start, query.limit}},
+      deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  FoundUsers found;
+  for (std::size_t row = 0; row < rows->size(); ++row) found.users.push_back(user_from(*rows, row));
+  if (!rows->empty()) found.total = rows->number(0, 5);
+  co_return found;
+}
+
+Result<void> check_password(std::string_view password) {
+  if (password.size() >= shortest_password && password.size() <= longest_password) return {};
+  return fail(ErrorKind::invalid_argument,
+              "The password is shorter than 4 or longer than 1,024 bytes; choose another.");
+}
+
+Task<void> change_user(Database& database, Gates gates, User before, User after, std::string actor, Deadline deadline) {
+  NewUser checked{.name = after.name, .full_name = after.full_name, .email = after.email, .password_hash = {}};
+  if (auto fit = check_user(checked); !fit) co_return std::unexpected(fit.error());
+  std::vector<Statement> statements;
+  // The rows of all administrators are locked in one order: of two that take the right from each other, one fails.
+  statements.push_back(
+      {"with administrators as (select id from app_user where administrator order by id for update)"
+       " update app_user set full_name = $2, email = $3, administrator = $4::boolean where id = $1::bigint"
+       " and ($4::boolean or not administrator or exists (select 1 from administrators a where a.id <> $1::bigint))"
+       " returning id",
+       {after.id, after.full_name, after.email, after.administrator}});
+  const auto kind = before.administrator == after.administrator ? "user_changed"
+                    : after.administrator                       ? "administrator_made"
+                                                                : "administrator_revoked";
+  if (tells(database, actor))
+    statements.push_back(
+        {"insert into cluster_event (actor, kind, detail) select $1, $2, $3::jsonb"
+         " where exists (select 1 from app_user where id = $4::bigint and administrator = $5::boolean)",
+         {actor, kind, named(after.name), after.id, after.administrator}});
+  auto done = co_await database.write(gates, std::move(statements), {{"user", std::to_string(after.id)}}, deadline);
+  if (!done && done.error().code() != "COMMITTED") co_return std::unexpected(done.error());
+  if (done && !done->front().empty()) co_return Result<void>();
+  auto now = co_await read_user(database, after.id, deadline);
+  if (!now) co_return std::unexpected(now.error());
+  if (now->administrator == after.administrator) co_return Result<void>();
+  co_return fail(ErrorKind::failed_precondition,
+                 fmt::format("{} is the only system administrator, and without one nobody could manage this site. Make "
+                             "another user administrator first.",
+                             after.name));
+}
+
+Task<void> reset_password(Database& database, Gates gates, User user, PasswordReset reset, Deadline deadline) {
   std::vector<Statement> statements;
   statements.push_back(
-      {"update app_user set password_hash = $2 where id = $1::bigint", {user_id, std::move(password_hash)}});
-  auto done = co_await database.write(gates, std::move(statements), {{"user", std::to_string(user_id)}}, deadline);
+      {"update app_user set password_hash = $2 where id = $1::bigint", {user.id, std::move(user.password_hash)}});
+  statements.push_back(
+      {"delete from session where user_id = $1::bigint and csrf <> $2", {user.id, std::move(reset.kept_csrf)}});
+  if (tells(database, reset.actor))
+    statements.push_back(event_statement(std::move(reset.actor), "password_reset", named(user.name)));
+  auto done = co_await database.write(gates, std::move(statements), {{"user", std::to_string(user.id)}}, deadline);
   if (!done && done.error().code() != "COMMITTED") co_return std::unexpected(done.error());
   co_return Result<void>();
 }

@@ -30,7 +30,10 @@ TEST(Console, IsServedToAdministratorsAloneAndItsScriptIsAnAssetNamedByItsConten
   EXPECT_FALSE(vera.get("/").body->contains("/admin/upgrade"));
 
   EXPECT_EQ(admin.get("/admin").headers.get("Location"), "/admin/upgrade");
-  for (const auto* path : {"/admin/upgrade", "/admin/upgrade/plan"}) {
+  for (const auto* path :
+       {"/admin/upgrade", "/admin/upgrade/plan", "/admin/upgrade/history", "/admin/upgrade/history/1", "/admin/general",
+        "/admin/clustering", "/admin/troubleshooting", "/admin/audit-log", "/admin/users"}) {
+    EXPECT_EQ(vera.get(path).status, 403) << path;
     const auto page = admin.get(path);
     ASSERT_EQ(page.status, 200) << *page.body;
     const auto policy = std::string(page.headers.get("Content-Security-Policy"));

@@ -290,6 +290,24 @@ void keep_people(Subject& s) {
   EXPECT_FALSE(s.run(create_user(s.db(), gates, {"jÖRG", "", "", "h", false}, soon())));
   EXPECT_TRUE(s.good(read_user(s.db(), s.user, soon())).administrator);
   EXPECT_EQ(s.good(list_users(s.db(), 1, 5, soon())).size(), 1U);
+  const auto found = s.good(find_users(s.db(), {.text = "J@X"}, soon()));
+  EXPECT_EQ(found.total, 1);
+  ASSERT_EQ(found.users.size(), 1U);
+  EXPECT_EQ(found.users[0].name, "Jörg");
+  EXPECT_EQ(s.good(find_users(s.db(), {.text = "%"}, soon())).total, 0) << "no wildcard";
+  EXPECT_EQ(s.good(find_users(s.db(), {.administrators = true}, soon())).total, 1);
+  EXPECT_EQ(s.good(find_users(s.db(), {.limit = 1}, soon())).total, 2);
+  const auto root = s.good(read_user(s.db(), s.user, soon()));
+  auto demoted = root, promoted = jo;
+  demoted.administrator = false;
+  promoted.administrator = true;
+  promoted.full_name = "Jo";
+  EXPECT_FALSE(s.run(change_user(s.db(), gates, root, demoted, "root", soon()))) << "nobody would be left";
+  s.good(change_user(s.db(), gates, jo, promoted, "root", soon()));
+  EXPECT_EQ(s.good(read_user(s.db(), jo.id, soon())).full_name, "Jo");
+  s.good(change_user(s.db(), gates, root, demoted, "root", soon()));
+  s.good(change_user(s.db(), gates, demoted, root, "Jörg", soon()));
+  s.good(change_user(s.db(), gates, promoted, jo, "root", soon()));
 
   s.good(create_session(s.db(), gates, hash, jo.id, "csrf", seconds(60), soon()));
   const auto session = s.good(read_session(s.db(), hash, soon()));
@@ -307,7 +325,13 @@ void keep_people(Subject& s) {
   const auto candidate = s.good(find_candidate(s.db(), "jörg", hash, soon()));
   EXPECT_TRUE(candidate.verified);
   EXPECT_GT(candidate.remaining.count(), 30'000);
-  s.good(set_password(s.db(), gates, jo.id, "changed", soon()));
+  auto changed = jo;
+  changed.password_hash = "changed";
+  s.good(create_session(s.db(), gates, hash, jo.id, "kept", seconds(60), soon()));
+  s.good(create_session(s.db(), gates, other, jo.id, "ended", seconds(60), soon()));
+  s.good(reset_password(s.db(), gates, changed, {.actor = "root", .kept_csrf = "kept"}, soon()));
+  EXPECT_TRUE(s.good(read_session(s.db(), hash, soon())));
+  EXPECT_FALSE(s.good(read_session(s.db(), other, soon())));
   EXPECT_FALSE(s.good(find_candidate(s.db(), "jörg", hash, soon())).verified) << "the password is another one";
 
   s.good(create_token(s.db(), gates, hash, jo.id, "ci", std::nullopt, soon()));

@@ -16,7 +16,14 @@ struct AdminPage {
   std::string_view path, title;
 };
 constexpr std::array admin_pages = {AdminPage{"/admin/upgrade", "Rolling upgrades"},
-                                    AdminPage{"/admin/upgrade/plan", "Plan your upgrade"}};
+                                    AdminPage{"/admin/upgrade/plan", "Plan your upgrade"},
+                                    AdminPage{"/admin/upgrade/history", "Upgrade history"},
+                                    AdminPage{"/admin/upgrade/history/{id}", "Upgrade history"},
+                                    AdminPage{"/admin/general", "General settings"},
+                                    AdminPage{"/admin/clustering", "Clustering"},
+                                    AdminPage{"/admin/troubleshooting", "Troubleshooting and support tools"},
+                                    AdminPage{"/admin/audit-log", "Audit log"},
+                                    AdminPage{"/admin/users", "Users and groups"}};
 
 /// Scripts of this site's assets and calls to this site; nothing inline, nothing from elsewhere.
 constexpr std::string_view console_policy =

@@ -8,7 +8,9 @@
 #include "server/auth.h"
 #include "server/metrics.h"
 #include "server/rest/cluster_json.h"
+#include "server/rest/node_calls.h"
 #include "server/rest/node_routes.h"
+#include "store/event_store.h"
 
 namespace afloat::server {
 
@@ -27,7 +29,7 @@ json::object drain_json(const DrainView& view) {
 class ClusterResource {
  public:
   ClusterResource(Context& context, ClusterStore& cluster, NodeControl& control)
-      : context_(context), cluster_(cluster), control_(control) {}
+      : context_(context), cluster_(cluster), control_(control), calls_(context, cluster) {}
 
   Async<http::Response> overview(http::Request request) {
     auto allowed = co_await context_.auth.require_administrator(request);
@@ -58,21 +60,26 @@ class ClusterResource {
                                             : require_administrator_for_change(context_.auth, request));
     if (!admin) co_return http::error_response(admin.error());
     const auto name = request.capture("name");
-    if (name != context_.node.name)
-      co_return http::error_response(Error(ErrorKind::failed_precondition,
-          fmt::format("This is node {}; ask {} itself, at its own address, not through the load balancer.", context_.node.name, name)));
+    if (name != context_.node.name) {
+      auto answer = co_await calls_.pass_on(std::move(request), name);
+      co_return answer ? std::move(*answer) : http::error_response(answer.error());
+    }
     Result<DrainView> view = control_.drain_view();
+    const auto before = view->state;
+    bool told = false;  // a run drains by itself, and its journal has that
     if (verb == "drain") {
       // {"balanced": true}: the caller has taken the node out of the load balancer itself.
       const auto body = parse_json_object(request.body.empty() ? "{}" : request.body, "the drain");
       if (!body) co_return http::error_response(body.error());
       const auto balanced = optional_bool(*body, "balanced");
       if (!balanced) co_return http::error_response(balanced.error());
-      view = co_await control_.drain(admin->user_name, balanced->value_or(false) ? NodeControl::Balancer::caller
-                                                                                 : NodeControl::Balancer::health_checks);
+      told = balanced->value_or(false);
+      view = co_await control_.drain(admin->user_name,
+                                     told ? NodeControl::Balancer::caller : NodeControl::Balancer::health_checks);
     }
     if (verb == "return") view = co_await control_.undrain(admin->user_name);
     if (!view) co_return http::error_response(view.error());
+    if (view->state != before && !told) co_await note(admin->user_name, verb, request.deadline);
     co_return http::json_response(200, json::serialize(drain_json(*view)));
   }
 
@@ -109,20 +116,17 @@ class ClusterResource {
                                                                     {"findings", std::move(findings)}}));
   }
 
-  // The audit log, newest first.
-  Async<http::Response> events(http::Request request) {
-    auto admin = co_await context_.auth.require_administrator(request);
-    if (!admin) co_return http::error_response(admin.error());
-    const auto limit = std::clamp<std::int64_t>(parse_int(request.query_or("limit", "100")).value_or(100), 1, 1000);
-    auto results = co_await events_json(context_.database, limit, request.deadline);
-    if (!results) co_return http::error_response(results.error());
-    co_return http::json_response(200, json::serialize(json::object{{"results", std::move(*results)}}));
+ private:
+  // Who asked for it: the change of state itself is told by the node. What can't be noted is done all the same.
+  Async<void> note(std::string actor, std::string_view verb, Deadline deadline) {
+    const auto detail = json::serialize(json::object{{"node", context_.node.name}});
+    (void)co_await context_.database.read(store::event_statement(std::move(actor), std::string(verb), detail), deadline);
   }
 
- private:
   Context& context_;
   ClusterStore& cluster_;
   NodeControl& control_;
+  NodeCalls calls_;
 };
 
 }  // namespace
@@ -131,7 +135,6 @@ void add_cluster_routes(http::Router& router, Context& context, ClusterStore& cl
   auto resource = std::make_shared<ClusterResource>(context, cluster, control);
   router.add("GET", "/rest/afloat/1/cluster", [resource](http::Request r) { return resource->overview(std::move(r)); });
   router.add("GET", "/rest/afloat/1/health", [resource](http::Request r) { return resource->health(std::move(r)); });
-  router.add("GET", "/rest/afloat/1/events", [resource](http::Request r) { return resource->events(std::move(r)); });
   router.add("GET", "/rest/api/cluster/nodes", [resource](http::Request r) { return resource->nodes(std::move(r)); });
   router.add("GET", "/rest/api/accessmode", [](http::Request) -> Async<http::Response> { co_return http::json_response(200, "\"READ_WRITE\""); });
   router.add("GET", "/rest/afloat/1/nodes", [resource](http::Request r) { return resource->roster(std::move(r)); });

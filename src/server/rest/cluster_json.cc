@@ -2,7 +2,6 @@
 
 #include <boost/json.hpp>
 
-#include "base/text.h"
 #include "cluster/phase.h"
 
 namespace afloat::server {
@@ -10,13 +9,16 @@ namespace afloat::server {
 namespace json = boost::json;
 using namespace cluster;
 
-// `url` as this node's copy of the site's configuration has it: the roster does not know who speaks TLS.
-json::object member_json(const Member& m, const SiteConfig& site) {
-  const auto known = node_config(site, m.name);
+std::string node_url(const Member& member, const SiteConfig& site) {
+  if (const auto known = node_config(site, member.name)) return known->url();
   NodeConfig plain;
-  plain.address = m.address;
-  plain.port = m.port;
-  return {{"url", known ? known->url() : plain.url()},
+  plain.address = member.address;
+  plain.port = member.port;
+  return plain.url();
+}
+
+json::object member_json(const Member& m, const SiteConfig& site) {
+  return {{"url", node_url(m, site)},
           {"id", m.id},
           {"name", m.name},
           {"host", m.host},
@@ -66,25 +68,6 @@ json::object cluster_json(const Snapshot& snapshot, const SiteConfig& site) {
   out["members"] = std::move(members);
   out["tasks"] = std::move(tasks);
   return out;
-}
-
-Task<json::array> events_json(Database& database, std::int64_t limit, Deadline deadline) {
-  auto rows = co_await database.slow_read({"select seq, (extract(epoch from at) * 1000)::bigint, actor, kind, "
-                                           "detail::text from cluster_event order by seq desc limit $1::bigint",
-                                           {limit}},
-                                          deadline);
-  if (!rows) co_return std::unexpected(rows.error());
-  json::array results;
-  for (std::size_t i = 0; i < rows->size(); ++i) {
-    boost::system::error_code broken;
-    auto detail = json::parse(rows->text(i, 4), broken);
-    results.push_back(json::object{{"seq", rows->number(i, 0)},
-                                   {"at", iso_time(rows->number(i, 1))},
-                                   {"actor", rows->text(i, 2)},
-                                   {"kind", rows->text(i, 3)},
-                                   {"detail", broken ? json::value(nullptr) : detail}});
-  }
-  co_return results;
 }
 
 }  // namespace afloat::server

@@ -10,6 +10,7 @@ void add_attachment_routes(http::Router& router, Context& context);  ///< .../ch
 void add_space_routes(http::Router& router, Context& context);       ///< /rest/api/space
 void add_search_routes(http::Router& router, Context& context);      ///< /rest/api/search, /rest/api/content/search
 void add_user_routes(http::Router& router, Context& context);        ///< /rest/api/user, /rest/api/admin/user
+void add_account_routes(http::Router& router, Context& context);     ///< /rest/afloat/1/users, /rest/api/group
 void add_longtask_routes(http::Router& router, Context& context);    ///< /rest/api/longtask
 
 }  // namespace afloat::server

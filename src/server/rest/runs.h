@@ -12,6 +12,10 @@ void add_run_routes(http::Router& router, Context& context);
 /// /rest/supportHealthCheck/1.0/check. System administrators only. /health/arrival, without sign-in, tells whether
 /// the request came through a balancer.
 void add_check_routes(http::Router& router, Context& context);
+/// /rest/afloat/1/hosts: who conducts, and the hosts and the balancer as the conductor sees them. System administrators only.
+void add_host_routes(http::Router& router, Context& context);
+/// /rest/afloat/1/settings: what of site.toml is in force, without secrets. System administrators only.
+void add_setting_routes(http::Router& router, Context& context);
 /// /rest/afloat/1/support: a zip for whoever is to help (server/support.h). System administrators only.
 void add_support_routes(http::Router& router, Context& context);
 

@@ -12,6 +12,7 @@
 #include "server/checks_desk.h"
 #include "server/log.h"
 #include "server/rest/cluster_json.h"
+#include "server/rest/events.h"
 #include "server/rest/runs.h"
 #include "store/cluster_store.h"
 #include "store/health_store.h"
@@ -56,8 +57,12 @@ class Support {
       cluster = std::unexpected(snapshot.error());
     add("cluster.json", "phase, members and upgrade tasks", cluster);
     add("runs.json", "the last upgrade runs with their journals", co_await runs(request.deadline));
-    add("events.json", "the audit log's last entries",
-        co_await events_json(context_.database, events_in_it, request.deadline));
+    Result<json::array> events;
+    if (auto read = co_await store::read_events(context_.database, {.limit = events_in_it}, request.deadline))
+      events = events_json(*read);
+    else
+      events = std::unexpected(read.error());
+    add("events.json", "the audit log's last entries", events);
     const auto facts = co_await store::gather_facts(context_.database, request.deadline);
     for (const auto& [name, told] : facts.nodes)
       files.push_back({fmt::format("nodes/{}/facts.json", name), rollout::to_json(told) + "\n",

@@ -22,6 +22,7 @@ void add_trial_routes(http::Router& router, Context& context) {
   for (const auto* method : {"GET", "POST", "PUT", "DELETE"})
     for (const auto* pattern : {"/rest/zdu/{rest*}", "/rest/afloat/1/runs", "/rest/afloat/1/runs/{rest*}",
                                 "/rest/afloat/1/cluster", "/rest/afloat/1/health", "/rest/afloat/1/events",
+                                "/rest/afloat/1/events/export", "/rest/afloat/1/hosts", "/rest/afloat/1/settings",
                                 "/rest/afloat/1/nodes", "/rest/afloat/1/nodes/{rest*}", "/rest/api/cluster/nodes",
                                 "/rest/afloat/1/checks", "/rest/afloat/1/support", "/rest/troubleshooting/{rest*}",
                                 "/rest/supportHealthCheck/{rest*}"})

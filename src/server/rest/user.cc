@@ -11,8 +11,6 @@ namespace json = boost::json;
 
 namespace {
 
-constexpr std::size_t shortest_password = 4, longest_password = 1024;
-
 Task<http::Response> current(Context& context, http::Request request) {
   auto reader = co_await context.auth.require_user(request);
   if (!reader) co_return std::unexpected(reader.error());
@@ -53,14 +51,13 @@ Task<http::Response> create(Context& context, http::Request request) {
   if (!name) co_return std::unexpected(name.error());
   auto password = required_string(*object, "password");
   if (!password) co_return std::unexpected(password.error());
-  if (password->size() < shortest_password || password->size() > longest_password)
-    co_return fail(ErrorKind::invalid_argument,
-                   "The password is shorter than 4 or longer than 1,024 bytes; choose another.");
+  if (auto fit = store::check_password(*password); !fit) co_return std::unexpected(fit.error());
   store::NewUser user;
   user.name = *name;
   user.full_name = string_or(*object, "fullName", *name);
   user.email = string_or(*object, "email");
   user.administrator = bool_or(*object, "administrator");
+  user.created_by = admin->user_name;
   auto hashed = co_await context.offload([&] { user.password_hash = hash_password(*password); });
   if (!hashed) co_return std::unexpected(hashed.error());
   const auto deadline = request.deadline;
