@@ -136,6 +136,10 @@ TEST_F(Procedure, EveryTestAndPageIsThere) {
       ASSERT_TRUE(code.ends_with("_test.cc")) << code;
       EXPECT_TRUE(read_page(code).contains("\nTEST")) << code << " has no test";
     }
+  const auto served = read_page("src/server/pages/admin.cc");
+  for (const auto& row : rows)
+    for (const auto& code : codes_in(row.at(console)))
+      EXPECT_TRUE(served.contains("\"" + code + "\"")) << code << " is no page of the console";
   const auto page = read_page("docs/procedure.md");
   const std::regex link(R"(\]\(([^)#]+)\))");
   int pages = 0;

@@ -1,11 +1,7 @@
 // Debian's Chromium, driven by playwright-core, which brings no browser of its own.
-import assert from "node:assert/strict";
-import { mkdir, readFile } from "node:fs/promises";
-import { createRequire } from "node:module";
+import { mkdir } from "node:fs/promises";
 import path from "node:path";
 import { chromium } from "playwright-core";
-
-const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 export async function startBrowser() {
   return chromium.launch({
@@ -38,22 +34,6 @@ export async function signIn(page, site, name = "admin", password = site.passwor
   await page.getByLabel("User name").fill(name);
   await page.getByLabel("Password").fill(password);
   await page.getByRole("button", { name: "Sign in" }).click();
-}
-
-/** What axe-core calls serious or critical; a rule that it can't decide is not one. */
-export async function expectAccessible(page, where) {
-  const { violations } = await page.evaluate(`${axe}; axe.run(document, { resultTypes: ["violations"] })`);
-  const bad = violations.filter((rule) => ["serious", "critical"].includes(rule.impact));
-  assert.deepEqual(
-    bad.map((rule) => `${rule.id}: ${rule.nodes.map((node) => node.html.slice(0, 120)).join(" | ")}`),
-    [],
-    where,
-  );
-}
-
-export async function expectNothingSideways(page, where) {
-  const width = await page.evaluate(() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]);
-  assert.ok(width[0] <= width[1], `${where} is ${width[0]} px wide in a window of ${width[1]} px`);
 }
 
 const folder = process.env.AFLOAT_SCREENS;

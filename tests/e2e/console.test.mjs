@@ -3,7 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { expectAccessible, expectNothingSideways, newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { expectAccessible, expectNothingSideways, openConsole as open, shifted } from "./looks.mjs";
 import { bundles, startSite } from "./site.mjs";
 
 const { from, to } = bundles();
@@ -55,20 +56,7 @@ function visitors(t) {
   return { leave };
 }
 
-async function openConsole(where, expected) {
-  const visit = await newPage(browser, {}, expected);
-  await visit.page.addInitScript(() => {
-    window.shifts = [];
-    new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
-    }).observe({ type: "layout-shift", buffered: true });
-  });
-  await visit.page.goto(site.url + where);
-  await signIn(visit.page, site);
-  await visit.page.waitForURL(site.url + where);
-  return visit;
-}
-const shifted = (page) => page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));
+const openConsole = (where, expected) => open(browser, site, where, expected);
 
 async function planAndStart(page) {
   await page.locator(".console-nav").getByRole("link", { name: "Plan your upgrade" }).click();

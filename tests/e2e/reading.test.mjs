@@ -2,7 +2,8 @@
 // The tests of this file use one node after one another, in their order.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { expectAccessible, expectNothingSideways, newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
+import { expectAccessible, expectNothingSideways } from "./looks.mjs";
 import { startTrial } from "./site.mjs";
 
 let site;

@@ -221,7 +221,10 @@ async function once<T>(method: string, path: string, body: unknown, seconds: num
 
 /** Only a node of an older release has no such address, or takes its last word for the number of a run. */
 const isOlderNode = (error: CallError) =>
-  error.status === 405 || (error.status === 404 && error.message.startsWith("There is nothing at")) || (error.status === 400 && error.message.includes("is not the number of an upgrade run"));
+  error.status === 405 ||
+  // Before 1.2.0 a node passed nothing on.
+  (error.status === 409 && error.message.startsWith("This is node ")) ||
+  (error.status === 404 && error.message.startsWith("There is nothing at")) || (error.status === 400 && error.message.includes("is not the number of an upgrade run"));
 
 const attempts = 5;
 
@@ -243,11 +246,13 @@ export async function get<T>(path: string, seconds = 8): Promise<T> {
   }
 }
 
+export const post = <T>(path: string, body: unknown = {}) => send<T>("POST", path, body);
+
 /** A change is sent again only where it is known that nothing was done: 503, or a node that does not know the call. */
-export async function post<T>(path: string, body: unknown = {}): Promise<T> {
+export async function send<T>(method: "POST" | "PUT" | "DELETE", path: string, body?: unknown): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await once<T>("POST", path, body, 20);
+      return await once<T>(method, path, body, 20);
     } catch (error) {
       if (!(error instanceof CallError)) throw error;
       const older = isOlderNode(error);

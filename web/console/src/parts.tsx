@@ -2,6 +2,7 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { CallError } from "./api";
+import type { Polled } from "./live";
 import { words } from "./words";
 
 export function duration(ms: number): string {
@@ -62,6 +63,8 @@ export interface Question {
   confirm: string;
   /** What has to be typed; for what can't be undone. */
   typed?: string;
+  /** Asks for it; left out where it is the site's name. */
+  typedLabel?: string;
   danger?: boolean;
   act: () => Promise<void>;
 }
@@ -101,7 +104,7 @@ export function Ask({ question, onClose }: { question: Question; onClose: () => 
         </ul>
         {question.typed !== undefined && (
           <div class="field">
-            <label for={`${id}-typed`}>{words.actions.finalize.type(question.typed)}</label>
+            <label for={`${id}-typed`}>{question.typedLabel ?? words.actions.finalize.type(question.typed)}</label>
             <input id={`${id}-typed`} value={typed} onInput={(event) => setTyped(event.currentTarget.value)} autocomplete="off" spellcheck={false} />
           </div>
         )}
@@ -120,5 +123,22 @@ export function Ask({ question, onClose }: { question: Question; onClose: () => 
         </div>
       </form>
     </dialog>
+  );
+}
+
+/** A part of a page whose content is an answer of the site: its place while it is on its way, then `children` of it. */
+export function Part<T>({ id, title, from, lines, rem, children }: { id: string; title: string; from: Polled<T>; lines: number; rem?: number; children: (value: T) => ComponentChildren }) {
+  return (
+    <section class="panel-box" aria-labelledby={id}>
+      <h2 id={id}>{title}</h2>
+      {from.error && !from.value && from.error.status !== 0 && from.error.status < 500 ? (
+        <p class="notice">
+          <Said text={from.error.message} />
+        </p>
+      ) : (
+        <Trouble error={from.error} />
+      )}
+      {from.value ? children(from.value) : !from.error && <Waiting lines={lines} rem={rem} />}
+    </section>
   );
 }

@@ -2,11 +2,10 @@
 import { useEffect, useState } from "preact/hooks";
 import { post, shapeCluster, shapePlan } from "./api";
 import type { Check, Cluster, Notes, Offered, Path, Plan, PlannedStep, Run } from "./api";
+import { CheckLine, checkTones, order } from "./check_line";
 import { usePolled } from "./live";
-import type { Polled } from "./live";
 import { NotesText } from "./notes_text";
-import { Ask, Badge, Said, Trouble, Waiting, clock, duration } from "./parts";
-import type { Tone } from "./parts";
+import { Ask, Badge, Part, Said, Trouble, clock, duration } from "./parts";
 import { words } from "./words";
 
 const w = words.plan;
@@ -108,44 +107,6 @@ function ReleaseNotes({ notes, acknowledge }: { notes: Notes; acknowledge: () =>
   );
 }
 
-const checkTones: Record<Check["result"], Tone> = { pass: "good", warn: "waits", fail: "bad", unknown: "plain" };
-const order: Check["result"][] = ["fail", "warn", "unknown", "pass"];
-
-function CheckLine({ check }: { check: Check }) {
-  return (
-    <li class={`check check-${check.result}`}>
-      <div class="check-head">
-        <Badge tone={checkTones[check.result]}>{w.results[check.result] ?? check.result}</Badge>
-        <strong>{check.title}</strong>
-      </div>
-      <dl class="check-parts">
-        <div>
-          <dt>{w.found}</dt>
-          <dd>
-            <Said text={check.found} />
-          </dd>
-        </div>
-        {check.result !== "pass" && check.why && (
-          <div>
-            <dt>{w.why}</dt>
-            <dd>
-              <Said text={check.why} />
-            </dd>
-          </div>
-        )}
-        {check.action && (
-          <div>
-            <dt>{w.toDo}</dt>
-            <dd>
-              <Said text={w.here[check.id] ?? check.action} />
-            </dd>
-          </div>
-        )}
-      </dl>
-    </li>
-  );
-}
-
 function Checks({ checks }: { checks: Check[] }) {
   const of = (result: Check["result"]) => checks.filter((check) => check.result === result);
   const passed = of("pass");
@@ -161,7 +122,7 @@ function Checks({ checks }: { checks: Check[] }) {
           ))}
       </p>
       <ul class="checks">
-        {order.slice(0, 3).flatMap((result) => of(result).map((check) => <CheckLine check={check} key={check.id} />))}
+        {order.slice(0, 3).flatMap((result) => of(result).map((check) => <CheckLine check={check} here={w.here[check.id]} key={check.id} />))}
       </ul>
       {passed.length > 0 && (
         <details class="fold">
@@ -291,22 +252,6 @@ function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Not
         />
       )}
     </>
-  );
-}
-
-function Part<T>({ id, title, from, lines, rem, children }: { id: string; title: string; from: Polled<T>; lines: number; rem?: number; children: (value: T) => preact.ComponentChildren }) {
-  return (
-    <section class="panel-box" aria-labelledby={id}>
-      <h2 id={id}>{title}</h2>
-      {from.error && !from.value && from.error.status !== 0 && from.error.status < 500 ? (
-        <p class="notice">
-          <Said text={from.error.message} />
-        </p>
-      ) : (
-        <Trouble error={from.error} />
-      )}
-      {from.value ? children(from.value) : !from.error && <Waiting lines={lines} rem={rem} />}
-    </section>
   );
 }
 
