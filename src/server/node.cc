@@ -20,6 +20,7 @@
 #include "base/hash.h"
 #include "cluster/admission.h"
 #include "faults/faults.h"
+#include "rollout/series.h"
 #include "server/finalizer.h"
 #include "server/identity.h"
 #include "server/load_average.h"
@@ -30,6 +31,7 @@
 #include "store/cluster_store.h"
 #include "store/finalize_steps.h"
 #include "store/health_store.h"
+#include "store/node_series.h"
 #include "store/page_body.h"
 #include "store/run_store.h"
 #include "store/upgrade_task.h"
@@ -166,6 +168,7 @@ class Node final : public NodeControl {
     spawn(io_.get_executor(), "the finalizer", [this] { return finalize(); });
     spawn(io_.get_executor(), "the node's facts", [this] { return tell_facts(); });
     spawn(io_.get_executor(), "the notice of a downtime", [this] { return look_for_downtime(); });
+    spawn(io_.get_executor(), "the node's series", [this] { return tell_series(); });
     while (!stopping_ && !failed_) co_await wake_.wait_until(SteadyTime::max());
     signals.cancel();
     if (failed_) {
@@ -452,6 +455,29 @@ class Node final : public NodeControl {
         }
       }
       auto slept = co_await timer_.sleep_until(in(milliseconds(rollout::publish_facts_every_ms)));
+      if (!slept) break;
+    }
+  }
+
+  // For the console's plots, while upgrade mode is on and for a minute after it.
+  Async<void> tell_series() {
+    rollout::SeriesRecorder recorder;
+    auto until = clock_.steady_now();
+    while (!failed_ && !gone_) {
+      recorder.add(metrics_.of_clients(clock_.unix_ms()));
+      if (state_seen_.mode == cluster::Mode::on) until = in(milliseconds(rollout::series_margin_ms));
+      const auto& unwritten = recorder.unwritten();
+      if (clock_.steady_now() < until && !unwritten.empty()) {
+        const auto last_ms = unwritten.back().at_ms;
+        auto told = co_await store::add_series(*database_, info_.name, info_.build, {unwritten.begin(), unwritten.end()},
+                                               clock_.unix_ms(), in(milliseconds(rollout::series_every_ms)));
+        // Tried again with the next one; a database that is away is told of by the heartbeat.
+        if (told)
+          recorder.written(last_ms);
+        else
+          log(Level::debug, "series_not_told", {{"message", told.error().message()}});
+      }
+      auto slept = co_await timer_.sleep_until(in(milliseconds(rollout::series_every_ms)));
       if (!slept) break;
     }
   }

@@ -64,6 +64,7 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
     add_event_routes(self->router_, context);
     add_host_routes(self->router_, context);
     add_setting_routes(self->router_, context);
+    add_series_routes(self->router_, context);
     add_admin_routes(self->router_, context);
   } else {
     add_trial_routes(self->router_, context);
@@ -190,7 +191,7 @@ Async<http::Response> Shard::handle(http::Request request) {
   response.headers.set("X-Afloat-Node", parts_.info.name);
   response.headers.set("X-Content-Type-Options", "nosniff");
   parts_.metrics.count(
-      response.status,
+      open ? Metrics::From::probes : Metrics::From::clients, response.status,
       std::chrono::duration_cast<std::chrono::microseconds>(parts_.clock.steady_now() - arrived).count());
   co_return response;
 }

@@ -18,5 +18,8 @@ void add_host_routes(http::Router& router, Context& context);
 void add_setting_routes(http::Router& router, Context& context);
 /// /rest/afloat/1/support: a zip for whoever is to help (server/support.h). System administrators only.
 void add_support_routes(http::Router& router, Context& context);
+/// /rest/afloat/1/series: what the nodes answered in the last quarter of an hour of an upgrade, to be plotted. System
+/// administrators only.
+void add_series_routes(http::Router& router, Context& context);
 
 }  // namespace afloat::server
