@@ -3,13 +3,7 @@
 #include <map>
 #include <string>
 
-#include "local/site.h"
-
 namespace afloat::cli {
-
-/// Shell functions (bash, curl, jq) with which a person upgrades a local site without the conductor:
-/// balancer, agent and node each through its own interface. `source` it, then call the functions in order.
-std::string by_hand_script(local::Site& site, const std::string& from, const std::string& to);
 
 /// What an upgrade without a run looked like from outside, in the form in which REST gives a run: the report
 /// needs to know when upgrade mode went on, when the site was STABLE again, and when each node was away.

@@ -16,6 +16,7 @@
 #include "cli/report.h"
 #include "cli/stage.h"
 #include "local/site.h"
+#include "server/by_hand.h"
 
 namespace afloat::cli {
 namespace {
@@ -216,9 +217,25 @@ class Demo {
   Result<void> await_person() {
     stages_.begin("Now it is your turn", "as long as you like");
     const auto script = site_->dir() + "/by-hand.sh";
-    if (auto written = local::write_file(script, by_hand_script(*site_, options_.from, options_.to)); !written)
-      return written;
-    stages_.line(stages_.bold("In another terminal, in bash:"));
+    const auto config = server::load_config(site_->config());
+    if (!config) return std::unexpected(config.error());
+    const auto text = server::by_hand_script(
+        *config, {site_->url(), "admin", site_->admin_password(), options_.from, options_.to, local::own_program()});
+    if (auto written = local::write_file(script, text, 0600); !written) return written;
+    const auto console = site_->url() + "/admin/upgrade";
+    stages_.line(
+        stages_.bold(fmt::format("In your browser: {}   user admin, password {}", console, site_->admin_password())));
+    if (get("/admin/upgrade").status == 200) {
+      stages_.line(
+          "Plan your upgrade, read the release notes, start; watch the nodes; at the end the run waits for you:");
+      stages_.line("Run upgrade tasks and finalize upgrade. Nothing else is needed.");
+    } else {
+      stages_.line(fmt::format("{} has no console yet, {} has: begin in the terminal. From the first upgraded node on,",
+                               options_.from, options_.to));
+      stages_.line("that page shows the rest and finalizes; where an old node answers it with 404, load it again.");
+    }
+    stages_.line("");
+    stages_.line(stages_.bold("Or in another terminal, in bash:"));
     stages_.line(fmt::format("  source {}         # short functions; read them first", script));
     stages_.line("");
     stages_.line(stages_.bold("Then with the conductor:"));
@@ -322,14 +339,23 @@ class Demo {
     return std::unexpected(std::move(error));
   }
 
-  json::object ask(const std::string& path) {
+  /// As the administrator; status 0 where nobody answered.
+  http::Response get(const std::string& path) {
     http::ClientRequest request;
     request.url = site_->url() + path;
     request.user = "admin";
     request.password = site_->admin_password();
     auto answer = site_->client().send_blocking(std::move(request), 5s);
-    if (!answer || answer->status != 200) return {};
-    auto parsed = parse_json_object(*answer->body, path);
+    if (answer) return std::move(*answer);
+    http::Response nobody;
+    nobody.status = 0;
+    return nobody;
+  }
+
+  json::object ask(const std::string& path) {
+    const auto answer = get(path);
+    if (answer.status != 200) return {};
+    auto parsed = parse_json_object(*answer.body, path);
     return parsed ? std::move(*parsed) : json::object();
   }
 
@@ -405,8 +431,8 @@ Result<std::vector<std::string>> keys_of(const std::vector<std::string>& given) 
 
 Result<bool> run_checks_demo(const DemoOptions& options) {
   if (!fs::exists(options.catalogue + "/" + options.to + "/manifest.json"))
-    return fail(ErrorKind::not_found, fmt::format("the catalogue {} has no release {}: ./run demo makes it",
-                                                  options.catalogue, options.to));
+    return fail(ErrorKind::not_found,
+                fmt::format("the catalogue {} has no release {}: ./run demo makes it", options.catalogue, options.to));
   auto keys = keys_of(options.trusted_keys);
   if (!keys) return std::unexpected(keys.error());
   return show_checks({options.to, fs::canonical(options.catalogue).string(), options.data, std::move(*keys)});

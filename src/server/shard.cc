@@ -65,6 +65,7 @@ Result<std::unique_ptr<Shard>> Shard::make(NodeParts parts) {
     add_host_routes(self->router_, context);
     add_setting_routes(self->router_, context);
     add_series_routes(self->router_, context);
+    add_by_hand_routes(self->router_, context);
     add_admin_routes(self->router_, context);
   } else {
     add_trial_routes(self->router_, context);

@@ -3,10 +3,10 @@
 #include <regex>
 
 #include "base/text.h"
-#include "cli/by_hand.h"
 #include "docs/pages.h"
 #include "local/process.h"
 #include "local/workplace.h"
+#include "server/by_hand.h"
 #include "support/support.h"
 
 // The shell lines of the two upgrade pages, exactly as they stand there, on a real site of three nodes.
@@ -36,7 +36,7 @@ std::string readers_values(SiteFixture& site) {
   }
   return fmt::format(
       "export AFLOAT_SITE={} AFLOAT_USER=admin AFLOAT_PASSWORD={}\nsite=$AFLOAT_SITE old={} new={} config={}\n"
-      "balancer={}\ndeclare -A url=({})\ndeclare -A agent=({})\n",
+      "balancer={} backend=wiki\ndeclare -A url=({})\ndeclare -A agent=({})\n",
       site->url(), site->admin_password(), bundles().from, bundles().to, site->config(), site->haproxy().socket(), url,
       agent);
 }
@@ -70,7 +70,7 @@ TEST(DocumentedShell, UpgradeByHandGoesThereAndBackAndThere) {
   SiteFixture site;
   const auto given = readers_values(site);
   for (const auto* name : {"AFLOAT_SITE=", "AFLOAT_USER=", "AFLOAT_PASSWORD=", "site=", "old=", "new=", "config=",
-                           "balancer=", "url=", "agent="}) {
+                           "balancer=", "backend=", "url=", "agent="}) {
     EXPECT_TRUE(values.contains(name)) << name << " is set by the test but not by the page";
     EXPECT_TRUE(given.contains(name)) << name;
   }
@@ -106,16 +106,19 @@ TEST(DocumentedShell, UpgradeByApiUpgradesTheSite) {
   EXPECT_EQ(site.phase(), "STABLE");
 }
 
-TEST(DocumentedShell, TheDemosScriptHasTheFunctionsOfThePage) {
+TEST(DocumentedShell, WhatTheDemoAndTheConsolePrintHasTheFunctionsOfThePage) {
   const auto blocks = shell_blocks(read_page("docs/upgrade-by-hand.md"));
   ASSERT_GT(blocks.size(), 1U);
   SiteSetup setup;
   setup.start = false;
   setup.conductor = false;
   SiteFixture site(setup);
-  const auto script = cli::by_hand_script(*site, bundles().from, bundles().to);
+  const auto config = server::load_config(site->config());
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(server::by_hand_obstacle(*config), "");
+  const auto script = server::by_hand_script(
+      *config, {site->url(), "admin", site->admin_password(), bundles().from, bundles().to, "/the/program"});
   EXPECT_TRUE(script.ends_with(blocks[1])) << script;
-  EXPECT_FALSE(std::regex_search(script, std::regex("@[A-Z]+@"))) << "a value was left out of\n" << script;
 }
 
 }  // namespace

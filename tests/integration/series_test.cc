@@ -97,5 +97,22 @@ TEST(Series, WhereTheSchemaIsOlderItSaysSoAndNothingElseSuffers) {
   EXPECT_EQ(admin.get_json("/rest/afloat/1/health").at("healthy"), true);
 }
 
+TEST(ByHand, WhatTheCommandsNeedAndASiteDoesNotNameIsSaid) {
+  Database database;
+  LoneNode node(database.connection());
+  node.write_config();
+  ASSERT_NO_FATAL_FAILURE(node.start());
+  ASSERT_TRUE(node.wait_ready()) << node.log();
+  auto admin = node.admin();
+  EXPECT_EQ(HttpClient(node.url()).get("/rest/afloat/1/by-hand").status, 401);
+  const auto nowhere = admin.get_json("/rest/afloat/1/by-hand");
+  EXPECT_TRUE(string_or(nowhere, "obstacle").contains("The catalogue has no release")) << json::serialize(nowhere);
+  EXPECT_EQ(string_or(nowhere, "to"), "");
+  EXPECT_EQ(string_or(nowhere, "script"), "");
+  const auto refused = admin.get("/rest/afloat/1/by-hand?to=9.9.9");
+  EXPECT_EQ(refused.status, 400);
+  EXPECT_TRUE(refused.body->contains("No upgrade by hand leads from")) << *refused.body;
+}
+
 }  // namespace
 }  // namespace afloat::test

@@ -21,5 +21,7 @@ void add_support_routes(http::Router& router, Context& context);
 /// /rest/afloat/1/series: what the nodes answered in the last quarter of an hour of an upgrade, to be plotted. System
 /// administrators only.
 void add_series_routes(http::Router& router, Context& context);
+/// /rest/afloat/1/by-hand: the commands of an upgrade without a conductor (server/by_hand.h). System administrators only.
+void add_by_hand_routes(http::Router& router, Context& context);
 
 }  // namespace afloat::server
