@@ -46,6 +46,11 @@ TEST(Console, IsServedToAdministratorsAloneAndItsScriptIsAnAssetNamedByItsConten
     const auto asset = nobody.get(script[1].str());
     EXPECT_EQ(asset.status, 200);
     EXPECT_EQ(asset.headers.get("Content-Type"), "text/javascript; charset=utf-8");
+    // The script that few visits need, which the first one loads by that address.
+    std::smatch plots;
+    const std::regex wanted_later(R"re(data-plots="(/assets/plots\.[0-9a-f]{16}\.js)")re");
+    ASSERT_TRUE(std::regex_search(*page.body, plots, wanted_later)) << *page.body;
+    EXPECT_EQ(nobody.get(plots[1].str() + "?again=1").status, 200);
   }
   EXPECT_EQ(admin.get("/admin/nothing").status, 404);
 

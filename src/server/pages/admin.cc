@@ -46,6 +46,7 @@ Async<http::Response> console(Context& context, const AdminPage& page, http::Req
   auto data = frame(context, *visitor, page.title);
   data["script"] = context.templates.asset_url("console.js");
   data["style"] = context.templates.asset_url("console.css");
+  data["plots"] = context.templates.asset_url("plots.js");
   data["node"] = context.node.name;
   data["version"] = context.node.version;
   auto response = show(context, "console", data);

@@ -112,6 +112,32 @@ export interface Path {
 export interface Offered {
   versions: { shortName: string; isZduAvailable: boolean; upgradePath: { title: string }[] }[];
 }
+/** Lines of equal length over `at_ms`; null where nobody told. */
+export interface SeriesLine {
+  requests_per_s: (number | null)[];
+  errors_per_s: (number | null)[];
+  p99_ms: (number | null)[];
+}
+export interface SeriesAnswer {
+  now_ms: number;
+  every_ms: number;
+  kept_ms: number;
+  message: string;
+  at_ms: number[];
+  site: SeriesLine;
+  nodes: (SeriesLine & { name: string })[];
+}
+export interface ByHand {
+  from: string;
+  /** "" where no release leads on from here. */
+  to: string;
+  targets: string[];
+  obstacle: string;
+  balancer: string;
+  sign_in: string;
+  script: string;
+  nodes: { name: string; host: string; forward: string; back: string }[];
+}
 
 // In a mixed cluster an older node answers too, without the fields that came later. What each one means by their
 // absence is said here, once, so that nobody else has to think of it.
@@ -185,6 +211,8 @@ export const session = {
   csrf: root?.dataset.csrf ?? "",
   /** Of the node that sent the page. */
   version: root?.dataset.version ?? "",
+  /** Where that node's script with the plots lies. */
+  plots: root?.dataset.plots ?? "",
 };
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -1,7 +1,7 @@
 // What changes while one looks: answers that are asked for again and again, and the events of a run.
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { CallError, get, shapeRun, shapeStep } from "./api";
-import type { Run, Step } from "./api";
+import type { Run, SeriesAnswer, SeriesLine, Step } from "./api";
 
 export interface Polled<T> {
   value: T | null;
@@ -119,6 +119,66 @@ export function useRunEvents(id: number | null, onEnd: () => void): Followed {
     };
   }, [id]);
   return followed;
+}
+
+export interface Figures {
+  requests: number;
+  errors: number;
+  p99: number | null;
+}
+export interface Moment {
+  at: number;
+  site: Figures | null;
+  nodes: Record<string, Figures | null>;
+}
+export interface Series {
+  /** In order of time. */
+  moments: Moment[];
+  names: string[];
+  /** Why there is nothing; "" where nothing is wrong. */
+  problem: string;
+}
+
+const seriesKeptMs = 2 * 3_600_000;
+
+/**
+ * What the nodes answered. The site keeps a quarter of an hour of it, this tab what it has seen of it for two hours.
+ * The last moments are asked for again: a node's figures may come a little late.
+ */
+export function useSeries(live: boolean): Series {
+  const [series, setSeries] = useState<Series>({ moments: [], names: [], problem: "" });
+  const known = useRef(new Map<number, Moment>());
+  useEffect(() => {
+    let gone = false;
+    let timer = 0;
+    const figures = (line: SeriesLine, index: number): Figures | null => {
+      const requests = line.requests_per_s[index] ?? null;
+      return requests === null ? null : { requests, errors: line.errors_per_s[index] ?? 0, p99: line.p99_ms[index] ?? null };
+    };
+    const ask = async () => {
+      const all = known.current;
+      const last = Math.max(0, ...all.keys());
+      try {
+        const answer = await get<SeriesAnswer>(`/rest/afloat/1/series?since=${Math.max(0, last - 6000)}`);
+        answer.at_ms.forEach((at, index) =>
+          all.set(at, { at, site: figures(answer.site, index), nodes: Object.fromEntries(answer.nodes.map((node) => [node.name, figures(node, index)])) }),
+        );
+        for (const at of all.keys()) if (at < answer.now_ms - seriesKeptMs) all.delete(at);
+        const moments = [...all.values()].sort((a, b) => a.at - b.at);
+        if (!gone) setSeries({ moments, names: [...new Set(moments.flatMap((moment) => Object.keys(moment.nodes)))], problem: answer.message });
+      } catch (error) {
+        // What is known stays; that the site does not answer is said at the top of the page.
+        if (!gone && error instanceof CallError && error.status === 404) setSeries((before) => ({ ...before, problem: error.message }));
+      }
+      if (!gone) timer = window.setTimeout(ask, live && !document.hidden ? 2000 : 30_000);
+    };
+    void ask();
+    return () => {
+      gone = true;
+      window.clearTimeout(timer);
+    };
+  }, [live]);
+  return series;
 }
 
 /** The time, once a second, for what counts up. */

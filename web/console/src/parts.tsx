@@ -19,9 +19,45 @@ export function clock(ms: number): string {
   return new Date(ms).toLocaleString("en-GB", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 }
 
+/** With seconds, of today. */
+export function exactClock(ms: number): string {
+  return new Date(ms).toLocaleTimeString("en-GB");
+}
+
 /** Text of the server, in which commands stand between backquotes. */
 export function Said({ text }: { text: string }) {
   return <>{text.split("`").map((piece, at) => (at % 2 ? <code key={at}>{piece}</code> : piece))}</>;
+}
+
+/** A command as it is to be pasted. Where the browser keeps the clipboard from this page (plain HTTP), it is selected. */
+export function Command({ text, label, tall }: { text: string; label: string; tall?: boolean }) {
+  const code = useRef<HTMLElement>(null);
+  const [said, setSaid] = useState("");
+  useEffect(() => {
+    if (!said) return;
+    const timer = window.setTimeout(() => setSaid(""), 3000);
+    return () => window.clearTimeout(timer);
+  }, [said]);
+  const copy = async () => {
+    if (code.current) window.getSelection()?.selectAllChildren(code.current);
+    try {
+      await navigator.clipboard.writeText(text);
+      setSaid(words.copied);
+    } catch {
+      // Old, and just what is there without the other one.
+      setSaid(document.execCommand("copy") ? words.copied : words.selected);
+    }
+  };
+  return (
+    <div class="command">
+      <pre class={tall ? "command-tall" : ""} tabIndex={0} aria-label={label}>
+        <code ref={code}>{text}</code>
+      </pre>
+      <button type="button" class="button quiet" aria-label={`${words.copyOfText}: ${label}`} onClick={() => void copy()}>
+        {said || words.copyOfText}
+      </button>
+    </div>
+  );
 }
 
 export type Tone = "good" | "busy" | "waits" | "bad" | "plain";

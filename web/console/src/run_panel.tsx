@@ -1,7 +1,9 @@
 // One upgrade run: how far it is, what it does and waits for, and what it has done.
-import type { Run, Step } from "./api";
+import type { Member, Run, Step } from "./api";
+import type { Series } from "./live";
 import { Badge, Said, clock, duration } from "./parts";
 import type { Tone } from "./parts";
+import { Plots } from "./plots_panel";
 import { Timeline } from "./timeline";
 import { words } from "./words";
 
@@ -10,12 +12,12 @@ export const hasEnded = (run: Run) => run.ended_at_ms > 0;
 
 const tones: Record<string, Tone> = { running: "busy", paused: "bad", rolling_back: "waits", done: "good", cancelled: "plain", failed: "bad" };
 
-export function RunPanel({ run, steps, live, now, names }: { run: Run; steps: Step[]; live: boolean; now: number; names: string[] }) {
+export function RunPanel({ run, steps, live, now, members, series }: { run: Run; steps: Step[]; live: boolean; now: number; members: Member[]; series: Series }) {
   const held = isHeld(run);
   const ended = hasEnded(run);
   const done = run.steps_done ?? steps.filter((step) => step.state === "done").length;
   const total = Math.max(run.steps_total ?? done, done, 1);
-  const nodes = [...new Set([...names, ...steps.map((step) => step.node).filter(Boolean)])];
+  const nodes = [...new Set([...members.map((member) => member.name), ...steps.map((step) => step.node).filter(Boolean)])];
   return (
     <section class="panel-box" aria-labelledby="run-heading">
       <div class="box-head">
@@ -57,7 +59,8 @@ export function RunPanel({ run, steps, live, now, names }: { run: Run; steps: St
         </p>
       )}
       <h3>{words.run.timeline}</h3>
-      <Timeline run={run} steps={steps} now={now} names={nodes} />
+      <Timeline run={run} steps={steps} now={now} names={nodes} below={(place, axis) => <Plots series={series} members={members} place={place} recording={!ended} axis={axis} />} />
+      {!ended && series.problem && <p class="meta">{series.problem}</p>}
       <details class="steps">
         <summary>{words.run.allSteps(steps.length)}</summary>
         <div class="scroll" tabIndex={0} role="region" aria-label={words.run.allSteps(steps.length)}>

@@ -1,4 +1,5 @@
 // A run as lanes over time: the whole site, and one lane for each node.
+import type { ComponentChildren } from "preact";
 import type { Run, Step } from "./api";
 import { clock, duration } from "./parts";
 import { words } from "./words";
@@ -28,7 +29,7 @@ export function kindOf(step: Step): string {
 }
 
 /** Waiting for a person may take hours: it is drawn as at most a sixth of the rest, so that the rest can be seen. */
-function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => number; whole: number } {
+function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => number; place: (ms: number) => number | null; whole: number } {
   const start = run.started_at_ms;
   const end = Math.max(run.ended_at_ms || now, start + 1000);
   const waits = steps
@@ -44,10 +45,15 @@ function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => nu
     return out;
   };
   const length = Math.max(1, place(end));
-  return { at: (ms) => Math.min(100, Math.max(0, (place(ms) / length) * 100)), whole: end - start };
+  const at = (ms: number) => Math.min(100, Math.max(0, (place(ms) / length) * 100));
+  return { at, place: (ms) => (ms < start || ms > end ? null : at(ms)), whole: end - start };
 }
 
-export function Timeline({ run, steps, now, names }: { run: Run; steps: Step[]; now: number; names: string[] }) {
+/**
+ * `below`: what else is drawn on this axis, and then the axis. It is told where a moment lies, 0 to 100, or null where it
+ * is not on it.
+ */
+export function Timeline({ run, steps, now, names, below }: { run: Run; steps: Step[]; now: number; names: string[]; below: (place: (ms: number) => number | null, axis: ComponentChildren) => ComponentChildren }) {
   const drawn = steps.filter((step) => step.started_at_ms > 0);
   const scale = scaleOf(run, drawn, now);
   const lanes = [{ node: "", title: words.run.site }, ...names.map((name) => ({ node: name, title: name }))];
@@ -78,10 +84,13 @@ export function Timeline({ run, steps, now, names }: { run: Run; steps: Step[]; 
           </div>
         ))}
       </div>
-      <div class="axis" aria-hidden="true">
-        <span>{clock(run.started_at_ms)}</span>
-        <span>{duration(scale.whole)}</span>
-      </div>
+      {below(
+        scale.place,
+        <div class="axis" aria-hidden="true">
+          <span>{clock(run.started_at_ms)}</span>
+          <span>{duration(scale.whole)}</span>
+        </div>,
+      )}
       <ul class="legend" aria-hidden="true">
         {Object.entries(words.run.kinds)
           .filter(([kind]) => used.includes(kind))

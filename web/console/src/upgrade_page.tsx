@@ -2,9 +2,11 @@
 import { useEffect, useState } from "preact/hooks";
 import { post, session, shapeCluster, shapeRun, shapeRuns } from "./api";
 import type { Cluster, Member, Run, UpgradeTask } from "./api";
-import { useNow, usePolled, useRunEvents } from "./live";
+import { ByHandPanel } from "./by_hand_panel";
+import { useNow, usePolled, useRunEvents, useSeries } from "./live";
 import { Ask, Badge, Said, Trouble, Waiting } from "./parts";
 import type { Question, Tone } from "./parts";
+import { LatestPlots } from "./plots_panel";
 import { RunPanel, hasEnded, isHeld } from "./run_panel";
 import { words } from "./words";
 import type { Phase } from "./words";
@@ -320,6 +322,9 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
   }, [events.steps.length, events.run?.state]);
 
   const data = cluster.value;
+  const series = useSeries(active || (data !== null && data.upgradeMode === "on"));
+  const members = data?.members ?? [];
+  const byHand = !active && data?.upgradeMode === "on";
   return (
     <>
       <h1>{words.pages.upgrade}</h1>
@@ -333,10 +338,12 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
         </p>
       )}
       {data ? <StatusPanel cluster={data} run={run} hop={events.steps.at(-1)?.hop ?? 1} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
-      {active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={Math.max(now + Math.min(skew, 2000), run.started_at_ms)} names={(data?.members ?? []).map((member) => member.name)} />}
+      {active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={Math.max(now + Math.min(skew, 2000), run.started_at_ms)} members={members} series={series} />}
+      {data && byHand && data.phase !== "RUNNING_UPGRADE_TASKS" && data.phase !== "UPGRADE_TASKS_FAILED" && <ByHandPanel cluster={data} />}
+      {byHand && <LatestPlots series={series} members={members} />}
       {data && <TasksPanel tasks={data.tasks} />}
       {data ? <NodesPanel members={data.members} clusterVersion={data.clusterVersion ?? ""} /> : <div class="panel-box"><Waiting lines={5} /></div>}
-      {!active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={run.ended_at_ms} names={(data?.members ?? []).map((member) => member.name)} />}
+      {!active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={run.ended_at_ms} members={members} series={series} />}
     </>
   );
 }

@@ -20,6 +20,7 @@ export const words = {
   back: "Not now",
   copyOfText: "Copy",
   copied: "Copied",
+  selected: "Selected: press Ctrl+C",
 
   connection: {
     lost: "The site does not answer at the moment. What you see is from the last answer; this page goes on asking.",
@@ -172,6 +173,48 @@ export const words = {
       refused: "Refused",
       interrupted: "Left off",
     } as Record<string, string>,
+  },
+
+  byHand: {
+    heading: "Upgrade by hand",
+    page: "The commands are in docs/upgrade-by-hand.md.",
+    progress: (done: number, all: number) => `${done} of ${plural(all, "node", "nodes")} upgraded`,
+    target: "Upgrade to",
+    once: "Get ready, once, in one bash that stays open",
+    onceWhere: (balancer: string) =>
+      `On the machine where HAProxy's socket (${balancer}) and the agents' sockets are. It needs curl and jq. The first line asks for your password; the second block defines the functions that the steps below call.`,
+    signIn: "ask for the password",
+    functions: "the functions",
+    node: (name: string, to: string) => `Upgrade ${name} to ${to}`,
+    host: (host: string) => (host ? `on ${host}` : ""),
+    now: "Now",
+    done: "Done",
+    replace: (name: string) => `upgrade ${name}`,
+    replaceBack: (name: string) => `take ${name} back`,
+    notInConfig: (name: string) => `${name} is not in this site's configuration file, so there is no command for it: drain it, stop it, start the new release in its place.`,
+    first: (name: string) => `get ready, then upgrade ${name}, the least busy node. This page goes on by itself when it is back.`,
+    next: (name: string) => `upgrade ${name}. This page goes on by itself when it is back.`,
+    away: (name: string, state: string) => `wait for ${name}: ${state.toLowerCase()}.`,
+    longAway: (name: string, host: string, time: string) =>
+      `${name} has not served for ${time}. The command says where it stopped; what the node itself said is in nodes/${name}/log below the data folder of ${host || "its host"}. The other nodes serve meanwhile.`,
+    allDone: "look around in the wiki, then finalize with the button above.",
+    finalize: "Finalize",
+    finalizeHow: "With the button above, or with: afloat upgrade finalize --wait. There is no way back after it.",
+    back: "Going back to the old release",
+    backHow: "Until you finalize, every node can go back. Take back each node that was upgraded, then cancel upgrade mode above.",
+  },
+
+  plots: {
+    heading: "What the nodes answer",
+    titles: { requests: "Requests/s", errors: "Errors/s", p99: "p99 in ms" },
+    label: (title: string) => `${title} of each node and of the site, over time. The table below has the figures.`,
+    soon: "The nodes begin to record what they answer; the first figures are here in a few seconds.",
+    newest: "Now",
+    at: (time: string) => `At ${time}`,
+    siteOf: (told: number, all: number) => `Site: of the ${told} of ${plural(all, "node", "nodes")} that report`,
+    older: (version: string) => `runs ${version}, which does not report these figures`,
+    silent: "has not reported for ten seconds",
+    away: "is away",
   },
 
   actions: {
