@@ -86,7 +86,7 @@ test("a run is plotted under its lanes, and a tab of the release before gets the
   for (const [name, [requests, errors, p99]] of Object.entries(held)) {
     assert.ok(Number(requests.replace(",", "")) > 1, `${name}: ${requests} requests/s`);
     assert.equal(errors, "0", name);
-    assert.match(p99, /^[\d.,]+ ms$/, name);
+    assert.match(p99, /^[\d.,]+$/, name);
   }
   const drawn = await page.locator(".plot canvas").evaluateAll((all) => all.map((each) => each.getContext("2d").getImageData(0, 0, each.width, each.height).data.filter((value, at) => at % 4 === 3 && value > 0).length));
   assert.ok(drawn.every((pixels) => pixels > 50), `drawn pixels: ${drawn}`);

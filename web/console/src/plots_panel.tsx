@@ -43,12 +43,12 @@ const siteColour = "#1f2a33";
 const measures = ["requests", "errors", "p99"] as const;
 type Measure = (typeof measures)[number];
 
-/** The next of 1, 2, 5, 10, ... above the highest value. */
+/** The next round number above the highest value. */
 function topOf(values: (number | null)[][], least: number): number {
   let highest = least;
   for (const line of values) for (const value of line) if (value !== null && value > highest) highest = value;
   const magnitude = 10 ** Math.floor(Math.log10(highest));
-  return [1, 2, 5, 10].map((step) => step * magnitude).find((step) => step >= highest) ?? highest;
+  return [1, 2, 3, 4, 6, 8, 10].map((step) => step * magnitude).find((step) => step >= highest) ?? highest;
 }
 const leastOf: Record<Measure, number> = { requests: 10, errors: 1, p99: 10 };
 
@@ -80,9 +80,12 @@ function Canvas({ charts, title, lines, x, values, top, label, pointed }: { char
   return (
     <div class="lane plot">
       <span class="plot-name">
-        <span>{title}</span>
-        <span class="plot-top" aria-hidden="true">
+        <span class="plot-limit" aria-hidden="true">
           {top.toLocaleString("en")}
+        </span>
+        <span>{title}</span>
+        <span class="plot-limit" aria-hidden="true">
+          0
         </span>
       </span>
       <span class="plot-track" role="img" aria-label={label} ref={place} />
@@ -106,7 +109,8 @@ export function Plots({ series, members, place, recording, axis }: { series: Ser
   const told = names.filter((name) => shown.some(({ moment }) => moment.nodes[name]));
   if (shown.length < 2) return <>{axis}</>;
   const x = shown.map((each) => each.x);
-  const colours = [...told.map((name) => colourOf(names.indexOf(name))), siteColour].join(" ");
+  // The site first, below the others.
+  const colours = [siteColour, ...told.map((name) => colourOf(names.indexOf(name)))].join(" ");
   const at = pointed !== null && shown[pointed] ? shown[pointed] : shown[shown.length - 1]!;
   const rows = [{ name: words.run.site, colour: siteColour, point: at.moment.site, note: "" }].concat(
     names.map((name) => {
@@ -119,7 +123,7 @@ export function Plots({ series, members, place, recording, axis }: { series: Ser
   return (
     <div class="plots">
       {measures.map((measure) => {
-        const values = [...told.map((name) => shown.map(({ moment }) => moment.nodes[name]?.[measure] ?? null)), shown.map(({ moment }) => moment.site?.[measure] ?? null)];
+        const values = [shown.map(({ moment }) => moment.site?.[measure] ?? null), ...told.map((name) => shown.map(({ moment }) => moment.nodes[name]?.[measure] ?? null))];
         return <Canvas key={measure} charts={charts} title={p.titles[measure]} lines={colours} x={x} values={values} top={topOf(values, leastOf[measure])} label={p.label(p.titles[measure])} pointed={setPointed} />;
       })}
       {axis}
@@ -153,7 +157,7 @@ export function Plots({ series, members, place, recording, axis }: { series: Ser
                 <>
                   <td class="number">{figure(row.point?.requests, 1)}</td>
                   <td class={`number ${(row.point?.errors ?? 0) > 0 ? "bad" : ""}`}>{figure(row.point?.errors, 1)}</td>
-                  <td class="number">{row.point?.p99 === null || !row.point ? "-" : `${figure(row.point.p99, 1)} ms`}</td>
+                  <td class="number">{figure(row.point?.p99, 1)}</td>
                 </>
               )}
             </tr>

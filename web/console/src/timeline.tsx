@@ -50,7 +50,7 @@ function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => nu
 }
 
 /**
- * `below`: what else is drawn on this axis, and then the axis. It is told where a moment lies, 0 to 100, or null where it
+ * `below`: what else is drawn on this axis, and then the axis with its legend. It is told where a moment lies, 0 to 100, or null where it
  * is not on it.
  */
 export function Timeline({ run, steps, now, names, below }: { run: Run; steps: Step[]; now: number; names: string[]; below: (place: (ms: number) => number | null, axis: ComponentChildren) => ComponentChildren }) {
@@ -86,21 +86,23 @@ export function Timeline({ run, steps, now, names, below }: { run: Run; steps: S
       </div>
       {below(
         scale.place,
-        <div class="axis" aria-hidden="true">
-          <span>{clock(run.started_at_ms)}</span>
-          <span>{duration(scale.whole)}</span>
-        </div>,
+        <>
+          <div class="axis" aria-hidden="true">
+            <span>{clock(run.started_at_ms)}</span>
+            <span>{duration(scale.whole)}</span>
+          </div>
+          <ul class="legend" aria-hidden="true">
+            {Object.entries(words.run.kinds)
+              .filter(([kind]) => used.includes(kind))
+              .map(([kind, title]) => (
+                <li key={kind}>
+                  <span class={`swatch piece-${kind}`} />
+                  {title}
+                </li>
+              ))}
+          </ul>
+        </>,
       )}
-      <ul class="legend" aria-hidden="true">
-        {Object.entries(words.run.kinds)
-          .filter(([kind]) => used.includes(kind))
-          .map(([kind, title]) => (
-            <li key={kind}>
-              <span class={`swatch piece-${kind}`} />
-              {title}
-            </li>
-          ))}
-      </ul>
     </div>
   );
 }
