@@ -1,5 +1,6 @@
 // A run as lanes over time: the whole site, and one lane for each node.
 import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
 import type { Run, Step } from "./api";
 import { clock, duration } from "./parts";
 import { words } from "./words";
@@ -28,10 +29,28 @@ export function kindOf(step: Step): string {
   return kinds[step.name] ?? "prepare";
 }
 
+interface Scale {
+  /** 0 to 100; what lies outside is at the nearer end. */
+  at: (ms: number) => number;
+  /** The same; null outside. */
+  place: (ms: number) => number | null;
+  start: number;
+  whole: number;
+}
+const recentMs = 15 * 60_000;
+const endOf = (run: Run, now: number) => Math.max(run.ended_at_ms || now, run.started_at_ms + 1000);
+
+function scaleOfRecent(run: Run, now: number): Scale {
+  const end = endOf(run, now);
+  const start = end - recentMs;
+  const at = (ms: number) => Math.min(100, Math.max(0, ((ms - start) / recentMs) * 100));
+  return { at, place: (ms) => (ms < start || ms > end ? null : at(ms)), start, whole: recentMs };
+}
+
 /** Waiting for a person may take hours: it is drawn as at most a sixth of the rest, so that the rest can be seen. */
-function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => number; place: (ms: number) => number | null; whole: number } {
+function scaleOf(run: Run, steps: Step[], now: number): Scale {
   const start = run.started_at_ms;
-  const end = Math.max(run.ended_at_ms || now, start + 1000);
+  const end = endOf(run, now);
   const waits = steps
     .filter((step) => kindOf(step) === "hold" || step.state === "paused")
     .map((step) => ({ from: step.started_at_ms, to: step.ended_at_ms || end }))
@@ -46,7 +65,7 @@ function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => nu
   };
   const length = Math.max(1, place(end));
   const at = (ms: number) => Math.min(100, Math.max(0, (place(ms) / length) * 100));
-  return { at, place: (ms) => (ms < start || ms > end ? null : at(ms)), whole: end - start };
+  return { at, place: (ms) => (ms < start || ms > end ? null : at(ms)), start, whole: end - start };
 }
 
 /**
@@ -54,12 +73,24 @@ function scaleOf(run: Run, steps: Step[], now: number): { at: (ms: number) => nu
  * is not on it.
  */
 export function Timeline({ run, steps, now, names, below }: { run: Run; steps: Step[]; now: number; names: string[]; below: (place: (ms: number) => number | null, axis: ComponentChildren) => ComponentChildren }) {
-  const drawn = steps.filter((step) => step.started_at_ms > 0);
-  const scale = scaleOf(run, drawn, now);
+  const [recent, setRecent] = useState(false);
+  const long = endOf(run, now) - run.started_at_ms > recentMs;
+  const began = steps.filter((step) => step.started_at_ms > 0);
+  const scale = long && recent ? scaleOfRecent(run, now) : scaleOf(run, began, now);
+  const drawn = began.filter((step) => (step.ended_at_ms || now) >= scale.start);
   const lanes = [{ node: "", title: words.run.site }, ...names.map((name) => ({ node: name, title: name }))];
   const used = [...new Set(drawn.map(kindOf))];
   return (
     <div class="timeline">
+      {long && (
+        <div class="spans" role="group" aria-label={words.run.timeline}>
+          {[false, true].map((each) => (
+            <button key={String(each)} type="button" class="button quiet" aria-pressed={recent === each} onClick={() => setRecent(each)}>
+              {each ? words.run.recent : words.run.whole}
+            </button>
+          ))}
+        </div>
+      )}
       <div role="img" aria-label={words.run.timelineIn(duration(scale.whole))}>
         {lanes.map((lane) => (
           <div class="lane" key={lane.node}>
@@ -88,7 +119,7 @@ export function Timeline({ run, steps, now, names, below }: { run: Run; steps: S
         scale.place,
         <>
           <div class="axis" aria-hidden="true">
-            <span>{clock(run.started_at_ms)}</span>
+            <span>{clock(scale.start)}</span>
             <span>{duration(scale.whole)}</span>
           </div>
           <ul class="legend" aria-hidden="true">

@@ -148,6 +148,8 @@ export const words = {
     live: "Live",
     reconnecting: "Connecting to another node…",
     timeline: "Timeline",
+    whole: "Whole run",
+    recent: "Last 15 minutes",
     timelineIn: (time: string) => `Timeline of the run, ${time} so far. The table of steps below says the same in words.`,
     allSteps: (count: number) => `All steps (${count})`,
     site: "Site",
