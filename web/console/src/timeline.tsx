@@ -68,11 +68,11 @@ function scaleOf(run: Run, steps: Step[], now: number): Scale {
   return { at, place: (ms) => (ms < start || ms > end ? null : at(ms)), start, whole: end - start };
 }
 
-/**
- * `below`: what else is drawn on this axis, and then the axis with its legend. It is told where a moment lies, 0 to 100, or null where it
- * is not on it.
- */
-export function Timeline({ run, steps, now, names, below }: { run: Run; steps: Step[]; now: number; names: string[]; below: (place: (ms: number) => number | null, axis: ComponentChildren) => ComponentChildren }) {
+/** What else is drawn on the axis, and then the axis with its legend: `place` tells where a moment lies, 0 to 100, or null where it is not on it. */
+type Below = (place: (ms: number) => number | null, axis: ComponentChildren) => ComponentChildren;
+const nothingElse: Below = (_place, axis) => axis;
+
+export function Timeline({ run, steps, now, names, below = nothingElse }: { run: Run; steps: Step[]; now: number; names: string[]; below?: Below }) {
   const [recent, setRecent] = useState(false);
   const long = endOf(run, now) - run.started_at_ms > recentMs;
   const began = steps.filter((step) => step.started_at_ms > 0);
