@@ -50,7 +50,7 @@ export function Command({ text, label, tall }: { text: string; label: string; ta
   };
   return (
     <div class="command">
-      <pre class={tall ? "command-tall" : ""} tabIndex={0} aria-label={label}>
+      <pre class={tall ? "command-tall" : ""} tabIndex={0} role="region" aria-label={label}>
         <code ref={code}>{text}</code>
       </pre>
       <button type="button" class="button quiet" aria-label={`${words.copyOfText}: ${label}`} onClick={() => void copy()}>

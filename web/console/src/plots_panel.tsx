@@ -134,7 +134,7 @@ export function Plots({ series, members, place, recording, axis }: { series: Ser
         </caption>
         <thead>
           <tr>
-            <th scope="col" />
+            <th scope="col">{words.nodes.name}</th>
             {measures.map((measure) => (
               <th scope="col" class="number" key={measure}>
                 {p.titles[measure]}
