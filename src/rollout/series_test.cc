@@ -81,20 +81,20 @@ std::vector<double> requests_of(const Plot::Line& line) {
 }
 
 TEST(Series, TheSiteIsTheSumOfTheNodesThatTell) {
-  // node1 is not quite in step with the grid; node2 is away for a while.
+  // node1 is not quite in step with the grid; node2 is away for a while. A point counts for three seconds.
   const auto plot = plot_of({{"node1", {point(3'900, 20), point(5'900, 20), point(7'900, 20), point(9'900, 20)}},
                              {"node2", {point(4'000, 60, 2), point(10'000, 60, 2)}}},
                             0, 13'000);
   EXPECT_EQ(plot.at_ms, (std::vector<std::int64_t>{4'000, 6'000, 8'000, 10'000, 12'000}));
-  EXPECT_EQ(requests_of(plot.site), (std::vector<double>{40, 10, 10, 40, 40}));
+  EXPECT_EQ(requests_of(plot.site), (std::vector<double>{40, 40, 10, 40, 40}));
   EXPECT_EQ(requests_of(plot.nodes.at("node1")), (std::vector<double>{10, 10, 10, 10, 10}));
-  EXPECT_EQ(requests_of(plot.nodes.at("node2")), (std::vector<double>{30, -1, -1, 30, 30}));
+  EXPECT_EQ(requests_of(plot.nodes.at("node2")), (std::vector<double>{30, 30, -1, 30, 30}));
   EXPECT_EQ(plot.site[0]->errors_per_s, 1);
 }
 
 TEST(Series, WhereNobodyTellsInBetweenThereIsAGap) {
   const auto plot = plot_of({{"node1", {point(2'000, 20), point(10'000, 20)}}}, 0, 10'000);
-  EXPECT_EQ(requests_of(plot.site), (std::vector<double>{10, -1, -1, -1, 10}));
+  EXPECT_EQ(requests_of(plot.site), (std::vector<double>{10, 10, -1, -1, 10}));
 }
 
 TEST(Series, TheSlowestOfOneNodeShowInTheTimeOfTheSite) {

@@ -23,7 +23,7 @@ test("finalizing that failed is read, mended and retried in the console, while t
   await signIn(page, site);
   await page.waitForURL(`${site.url}/`);
 
-  const run = await site.call("POST", "/rest/afloat/1/runs", { to, options: { hold_before_finalize: true } });
+  const run = await site.call("POST", "/rest/afloat/1/runs", { to, acknowledge_notes: true, options: { hold_before_finalize: true } });
   assert.equal(run.status, 201, JSON.stringify(run.body));
   // Once the run is held, every node has the console.
   for (let waited = 0; ; waited += 1) {

@@ -29,7 +29,7 @@ test("an upgrade that older nodes began is watched, held and finalized in the co
   await signIn(page, site);
   await page.waitForURL(`${site.url}/`);
 
-  const run = await site.call("POST", "/rest/afloat/1/runs", { to, options: { hold_before_finalize: true } });
+  const run = await site.call("POST", "/rest/afloat/1/runs", { to, acknowledge_notes: true, options: { hold_before_finalize: true } });
   assert.equal(run.status, 201, JSON.stringify(run.body));
   const versions = async () => new Set((await site.call("GET", "/rest/afloat/1/cluster")).body.members.map((member) => member.version));
   await eventually("a mixed cluster", 60, async () => (await versions()).size > 1);
@@ -41,6 +41,15 @@ test("an upgrade that older nodes began is watched, held and finalized in the co
   await eventually("a node with the console", 20, async () => (await page.goto(`${site.url}/admin/upgrade`)).status() === 200);
   await page.waitForSelector('.status-phase[data-phase="MIXED"]');
   await page.waitForSelector(".piece-restart");
+  // A node that is too old to report is named as that, the others have their figures.
+  await page.waitForFunction(
+    (reason) => {
+      const rows = [...document.querySelectorAll(".figures tbody tr")];
+      return rows.length === 4 && rows.every((row) => row.querySelectorAll("td").length === 3 || row.textContent.includes(reason));
+    },
+    `runs ${from}, which does not report these figures`,
+    { timeout: 20_000 },
+  );
   await page.getByRole("button", { name: "Resume", exact: true }).click({ timeout: 60_000 });
 
   const finalize = page.getByRole("button", { name: "Run upgrade tasks and finalize upgrade" });
