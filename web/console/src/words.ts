@@ -258,7 +258,7 @@ export const words = {
       ],
       confirm: "Take every node back",
     },
-    pause: { button: "Pause", hint: "The run stops before its next step. A node that is away comes back first." },
+    pause: { button: "Pause", hint: "The run does nothing more until you resume it. A node that is away at that moment stays away so long; the others serve." },
     resume: { button: "Resume", hint: "The run goes on with the step at which it paused." },
     retry: { button: "Retry", hint: "The upgrade tasks that failed run again, from where they were." },
     done: {
