@@ -228,7 +228,11 @@ TEST_F(Pages, KeepDraftsUntilTheyAreSavedOrDiscarded) {
   EXPECT_EQ(put(of_page, "Page", "<p>two</p>", 2, token).status, 200);
   EXPECT_FALSE(shown(edit).contains("unsaved draft"));
   HttpClient nobody(node_.url());
-  EXPECT_EQ(nobody.put(of_page, "{}").status, 401);
+  EXPECT_EQ(nobody.put(of_page, "{}").headers.get("WWW-Authenticate"), "Basic realm=\"Afloat\", charset=\"UTF-8\"");
+  // A browser would ask for a password in the middle of the writing.
+  const auto ended = nobody.send("PUT", of_page, "{}", {{"X-Requested-With", "script"}});
+  EXPECT_EQ(ended.status, 401);
+  EXPECT_EQ(ended.headers.get("WWW-Authenticate"), "Session realm=\"Afloat\"");
 }
 
 TEST_F(Pages, SayWhatToDoWhereThereIsNothingYet) {

@@ -101,7 +101,7 @@
       const quoted = words.replace(/[*]/g, ' ').trim().replace(/["\\]/g, '\\$&');
       const cql = `type = page and title ~ "${quoted}*"`;
       const { signal } = asked;
-      const answer = await fetch(`/rest/api/content/search?limit=8&excerpt=none&expand=space&cql=${encodeURIComponent(cql)}`, { signal }).catch(() => null);
+      const answer = await fetch(`/rest/api/content/search?limit=8&excerpt=none&expand=space&cql=${encodeURIComponent(cql)}`, { signal, headers: { 'X-Requested-With': 'script' } }).catch(() => null);
       const found = answer?.ok ? await answer.json().catch(() => null) : null;
       // Without titles the field still searches, by Enter.
       if (!signal.aborted && document.activeElement === input) show(words, found?.results ?? []);
@@ -328,7 +328,7 @@
       sending = new AbortController();
       const answer = await fetch(form.dataset.draft, {
         method: 'PUT',
-        headers: { 'Content-Type': 'application/json', 'X-Csrf-Token': form.elements.csrf.value },
+        headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value },
         body: JSON.stringify(now),
         signal: sending.signal,
       }).catch(() => null);
@@ -361,7 +361,7 @@
       // Browsers let go of up to 64 kB; more is in the browser's own store, and sent by the next visit.
       const body = JSON.stringify(now);
       if (body.length < 60_000)
-        fetch(form.dataset.draft, { method: 'PUT', keepalive: true, headers: { 'Content-Type': 'application/json', 'X-Csrf-Token': form.elements.csrf.value }, body }).catch(() => {});
+        fetch(form.dataset.draft, { method: 'PUT', keepalive: true, headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value }, body }).catch(() => {});
     });
     form.addEventListener('submit', (event) => {
       if (event.submitter?.hasAttribute('formaction')) return void remember();
@@ -479,6 +479,15 @@
 
   // ------------------------------------------------------------------------------------------------ start
 
+  // What can be scrolled sideways can be so by the keyboard, too.
+  const reachable = () => {
+    for (const wide of all('.wiki pre, .wiki table')) {
+      if (wide.scrollWidth > wide.clientWidth) wide.tabIndex = 0;
+      else wide.removeAttribute('tabindex');
+    }
+  };
+  reachable();
+  addEventListener('resize', reachable);
   const field = $('#af-q');
   if (field) searchField(field);
   all('ul.tree').forEach(pageTree);

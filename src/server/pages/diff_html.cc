@@ -48,7 +48,7 @@ void append_side(std::string& out, const wiki::DiffRow& row, bool old_side) {
                      marked ? " diff-marked" : "", whole ? " diff-whole" : "");
   if (marked)
     out += fmt::format("<span class=\"diff-sign\" aria-hidden=\"true\">{}</span><span class=\"hidden\">{}: </span>",
-                       old_side ? "&minus;" : "+", old_side ? "Before" : "After");
+                       old_side ? "&minus;" : "+", old_side ? "Old text" : "New text");
   if (!pieces.empty()) {
     // Deeper lists step in no further than a narrow screen bears.
     const int level = row.kind == wiki::BlockKind::list_item ? std::min(row.level, 4) : 0;

@@ -12,10 +12,19 @@ namespace json = boost::json;
 
 namespace {
 
+/// Sent by a page's script: such a call must not make the browser itself ask for a password, as it does for Basic.
+bool from_script(const http::Request& request) {
+  const auto mode = request.headers.get("Sec-Fetch-Mode");  // browsers send it to https and to this machine
+  return request.headers.has("X-Requested-With") || (!mode.empty() && mode != "navigate");
+}
+
 Async<http::Response> answer(Call call, Context& context, http::Request request) {
+  const bool script = from_script(request);
   auto response = co_await call(context, std::move(request));
-  if (!response) co_return http::error_response(response.error());
-  co_return std::move(*response);
+  if (response) co_return std::move(*response);
+  auto refused = http::error_response(response.error());
+  if (script && refused.status == 401) refused.headers.set("WWW-Authenticate", "Session realm=\"Afloat\"");
+  co_return refused;
 }
 
 json::object space_reference(const store::PageSummary& page) {
