@@ -302,7 +302,7 @@ test("whoever saves second sees what the first one changed", async () => {
   assert.equal(await body(page).inputValue(), mine);
   assert.deepEqual(await page.locator(".theirs ins").allTextContents(), ["two people"]);
   await look(page, "pages-conflict");
-  await page.getByRole("button", { name: "Save mine as the next version" }).click();
+  await page.getByRole("button", { name: "Save as version 4" }).click();
   await page.getByRole("heading", { name: "Before you begin" }).waitFor();
   await page.getByRole("link", { name: "History" }).click();
   await look(page, "pages-history");

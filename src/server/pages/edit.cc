@@ -76,7 +76,9 @@ http::Response show_form(const Context& context, const Identity& visitor, const 
   data["theirs_summary"] = conflict ? writing.theirs_changes->summary : "";
   data["has_preview"] = writing.preview.has_value();
   data["preview_html"] = writing.preview.value_or("");
-  data["save_label"] = conflict ? "Save mine as the next version" : exists ? "Save" : "Create";
+  data["save_label"] = conflict ? fmt::format("Save as version {}", target.page->version + 1)
+                       : exists ? "Save"
+                                : "Create";
   data["draft_url"] = draft_url(target.draft_of(visitor));
   data["draft_user"] = visitor.user_name;
   // A draft is offered over what is stored; what has just been sent is not to be replaced by a click.
