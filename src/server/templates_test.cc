@@ -44,7 +44,7 @@ TEST(Templates, PlaceholdersStandOnlyWhereEscapingHolds) {
     // A script of an asset's own address holds nothing of the page's.
     const std::string text = std::regex_replace(
         content(entry.path()),
-        std::regex("<script (type=\"module\" )?src=\"\\{\\{(reading_)?script\\}\\}\"( defer)?></script>"), "");
+        std::regex("<script (type=\"module\" )?src=\"\\{\\{(reading_|writing_)?script\\}\\}\"( defer)?></script>"), "");
     EXPECT_FALSE(std::regex_search(text, std::regex("=\\s*\\{\\{"))) << "an attribute without quotes";
     EXPECT_FALSE(std::regex_search(text, std::regex("='[^'>]*\\{\\{"))) << "write attributes in double quotes";
     EXPECT_FALSE(std::regex_search(text, std::regex("<(script|style)\\b", std::regex::icase)))

@@ -330,3 +330,29 @@ test("a preview stands beside the text and follows it", async () => {
   assert.deepEqual(wrong, []);
   await context.close();
 });
+
+test("buttons write the markup, and a page is linked by its title", async () => {
+  const { page, context, wrong } = await visit(`/spaces/OPS/new?parent=${ids.Runbooks}`);
+  await page.getByLabel("Title", { exact: true }).fill("Written with buttons");
+  await body(page).fill("");
+  await page.getByRole("button", { name: "Heading", exact: true }).click();
+  await page.keyboard.type("Why");
+  await body(page).press("Control+End");
+  await page.keyboard.type("\nfirst\nsecond");
+  await body(page).evaluate((area) => area.setSelectionRange(area.value.indexOf("first"), area.value.length));
+  await page.getByRole("button", { name: "List", exact: true }).click();
+  await body(page).press("Control+End");
+  await page.getByRole("combobox", { name: "Link to a page" }).fill("dril");
+  await page.getByRole("option", { name: "Drills" }).waitFor();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.activeElement.id === "af-body");
+  assert.equal(await body(page).inputValue(), '<h2>Why</h2>\n<ul>\n<li>first</li>\n<li>second</li>\n</ul>\n<ac:link><ri:page ri:content-title="Drills"/></ac:link>');
+  await look(page, "pages-writing");
+  await state(page, "Draft saved at");
+  await page.getByRole("button", { name: "Create" }).click();
+  await page.locator("article.wiki").getByRole("link", { name: "Drills" }).click();
+  await page.waitForURL(`${site.url}/pages/${ids.Drills}`);
+  assert.deepEqual(wrong, []);
+  await context.close();
+});

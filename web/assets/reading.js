@@ -1,7 +1,9 @@
 'use strict';
-// Every page works without this script. It makes reading quicker (tree, search) and keeps what is being written.
+// Every page works without this script, which makes reading quicker: search, tree, files. writing.js is for the edit form.
 // Nodes of two releases may answer in turn, so whatever an older one does not know is asked for again or done without.
-(() => {
+
+/** What both scripts use. */
+const afloat = (() => {
   const $ = (selector, root = document) => root.querySelector(selector);
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -52,14 +54,15 @@
     }
   }
 
-  // ------------------------------------------------------------------------------------------------ search
-
-  function searchField(input) {
-    const form = input.form;
-    const list = element('ul', { id: 'af-found-titles', role: 'listbox', class: 'suggest', 'aria-label': 'Pages' });
+  /**
+   * Titles offered below a field, by REST calls that every release knows. `choose(page)` gets what was chosen; `last`
+   * makes an entry after the titles: {text, url}.
+   */
+  function searchField(input, choose, last) {
+    const list = element('ul', { id: `${input.id}-titles`, role: 'listbox', class: 'suggest', 'aria-label': 'Pages' });
     const spoken = element('span', { class: 'hidden', role: 'status' });
     list.hidden = true;
-    form.append(list, spoken);
+    input.parentElement.append(list, spoken);
     for (const [name, value] of Object.entries({ role: 'combobox', 'aria-autocomplete': 'list', 'aria-expanded': 'false', 'aria-controls': list.id }))
       input.setAttribute(name, value);
     let at = -1;
@@ -72,7 +75,7 @@
       input.setAttribute('aria-expanded', 'false');
       input.removeAttribute('aria-activedescendant');
     };
-    const choose = (index) => {
+    const move = (index) => {
       const options = [...list.children];
       at = options.length ? (index + options.length) % options.length : -1;
       options.forEach((option, i) => option.setAttribute('aria-selected', String(i === at)));
@@ -81,16 +84,24 @@
         options[at].scrollIntoView({ block: 'nearest' });
       }
     };
-    const option = (url, title, meta) =>
-      element('li', { role: 'option', id: `af-title-${list.children.length}`, 'aria-selected': 'false', 'data-url': url },
+    const option = (title, meta, pick) => {
+      const made = element('li', { role: 'option', id: `${list.id}-${list.children.length}`, 'aria-selected': 'false' },
         element('span', { class: 'suggest-title' }, title), element('span', { class: 'meta' }, meta));
+      made.addEventListener('mousedown', (event) => {
+        event.preventDefault();
+        if (event.button === 0) pick();
+      });
+      made.pick = pick;
+      list.append(made);
+    };
     const show = (words, pages) => {
       list.replaceChildren();
-      for (const page of pages) list.append(option(`/pages/${page.id}`, page.title, page.space?.name ?? ''));
-      list.append(option(`/search?q=${encodeURIComponent(words)}`, `Search all texts for “${words}”`, ''));
+      for (const page of pages) option(page.title, page.space?.name ?? '', () => choose(page));
+      const end = last?.(words);
+      if (end) option(end.text, '', () => location.assign(end.url));
       at = -1;
-      list.hidden = false;
-      input.setAttribute('aria-expanded', 'true');
+      list.hidden = !list.children.length;
+      input.setAttribute('aria-expanded', String(!list.hidden));
       spoken.textContent = pages.length ? `${pages.length} titles` : 'No title begins so';
     };
     const ask = async () => {
@@ -114,10 +125,10 @@
       if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
         event.preventDefault();
         if (list.hidden) ask();
-        else choose(event.key === 'ArrowDown' ? at + 1 : at < 0 ? -1 : at - 1);
+        else move(event.key === 'ArrowDown' ? at + 1 : at < 0 ? -1 : at - 1);
       } else if (event.key === 'Enter' && !list.hidden && at >= 0) {
         event.preventDefault();
-        location.assign(list.children[at].dataset.url);
+        list.children[at].pick();
       } else if (event.key === 'Escape') {
         // Once closes the list, twice leaves the field.
         if (list.hidden) input.blur();
@@ -126,11 +137,17 @@
       }
     });
     input.addEventListener('blur', () => setTimeout(close, 150));
-    list.addEventListener('mousedown', (event) => {
-      event.preventDefault();
-      const chosen = event.target.closest('[data-url]');
-      if (chosen) location.assign(chosen.dataset.url);
-    });
+  }
+
+  return { $, all, element, local, session, fragment, searchField };
+})();
+
+(() => {
+  const { $, all, element, local, session, fragment, searchField } = afloat;
+
+  /** The field at the top of every page; "/" leads to it. */
+  function siteSearch(input) {
+    searchField(input, (page) => location.assign(`/pages/${page.id}`), (words) => ({ text: `Search all texts for “${words}”`, url: `/search?q=${encodeURIComponent(words)}` }));
     document.addEventListener('keydown', (event) => {
       if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey) return;
       if (event.target.closest('input, textarea, select, [contenteditable]')) return;
@@ -275,147 +292,7 @@
     });
   }
 
-  // ------------------------------------------------------------------------------------------------ writing
-
-  const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' });
-
-  /** Everything typed is in this browser at once, and on the server some seconds later; only then it leaves here. */
-  function keepDraft(form) {
-    const state = $('#af-state');
-    const fields = () => ({ title: form.elements.title.value, body: form.elements.body.value, message: form.elements.message.value, version: Number(form.elements.version.value) });
-    const same = (a, b) => a.title === b.title && a.body.replace(/\r\n/g, '\n') === b.body.replace(/\r\n/g, '\n');
-    const key = `draft:${form.dataset.user}:${form.dataset.draft}`;
-    let slot = key; // where this browser keeps it
-    let held = Boolean($('#af-found')); // an older draft on the server waits for a decision: it is not overwritten
-    let sent = fields(); // what the server has, as far as we know
-    let waiting = 0;
-    let sending = null;
-    let failures = 0;
-    let leaving = false;
-
-    const tell = (text) => {
-      if (state.textContent !== text) state.textContent = text;
-    };
-    const later = (ms) => {
-      clearTimeout(waiting);
-      waiting = setTimeout(send, ms);
-    };
-    const remember = (more = {}) => local.set(slot, { ...fields(), at: Date.now(), ...more });
-
-    /** After signing in anew, in another tab, the form needs the new session's token: to save, too. */
-    async function renewToken() {
-      const answer = await fetch(location.href, { headers: { Accept: 'text/html' } }).catch(() => null);
-      if (!answer?.ok || answer.redirected) return false;
-      const page = new DOMParser().parseFromString(await answer.text(), 'text/html');
-      const token = $('#af-edit [name=csrf]', page)?.value;
-      if (!token || token === form.elements.csrf.value) return false;
-      form.elements.csrf.value = token;
-      return true;
-    }
-    function unsent(status) {
-      failures += 1;
-      if (status === 401 || status === 403) tell('You are signed out: this is kept in this browser. Sign in in another tab, and go on here.');
-      else if (status === 413) tell('Longer than a page may be: kept in this browser only.');
-      else tell('Kept in this browser.');
-      later(Math.min(30_000, 2_000 * 2 ** Math.min(failures, 4)));
-    }
-    async function send() {
-      clearTimeout(waiting);
-      if (leaving || sending) return;
-      const now = fields();
-      if (same(now, sent) && now.message === sent.message) return local.remove(slot);
-      if (held) return tell('Kept in this browser. Decide above about your earlier draft first.');
-      sending = new AbortController();
-      const answer = await fetch(form.dataset.draft, {
-        method: 'PUT',
-        headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value },
-        body: JSON.stringify(now),
-        signal: sending.signal,
-      }).catch(() => null);
-      sending = null;
-      if (leaving) return;
-      if (!answer?.ok) {
-        if (answer?.status === 403 && (await renewToken())) return later(0);
-        return unsent(answer?.status ?? 0);
-      }
-      const { savedAt } = await answer.json().catch(() => ({}));
-      failures = 0;
-      sent = now;
-      if (same(fields(), now)) local.remove(slot);
-      tell(`Draft saved at ${clock(savedAt ?? Date.now())}`);
-      if (!same(fields(), now)) later(2_000);
-    }
-
-    form.addEventListener('input', () => {
-      remember();
-      later(failures ? 5_000 : 2_000);
-    });
-    addEventListener('online', () => later(0));
-    addEventListener('focus', () => {
-      if (failures) later(0);
-    });
-    addEventListener('pagehide', () => {
-      const now = fields();
-      if (leaving || held || (same(now, sent) && now.message === sent.message)) return;
-      remember();
-      // Browsers let go of up to 64 kB; more is in the browser's own store, and sent by the next visit.
-      const body = JSON.stringify(now);
-      if (body.length < 60_000)
-        fetch(form.dataset.draft, { method: 'PUT', keepalive: true, headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value }, body }).catch(() => {});
-    });
-    form.addEventListener('submit', (event) => {
-      if (event.submitter?.hasAttribute('formaction')) return void remember();
-      leaving = true;
-      clearTimeout(waiting);
-      sending?.abort();
-      // Until the page is there it is not certain that it was saved; see forgetSaved().
-      remember({ submitted: location.pathname });
-    });
-    addEventListener('pageshow', (event) => {
-      if (event.persisted) leaving = false;
-    });
-
-    // What an earlier visit could not send.
-    const left = local.get(key) ?? local.get(`${key}:2`);
-    if (left && same(left, fields())) {
-      local.remove(key);
-      local.remove(`${key}:2`);
-    } else if (left) {
-      slot = `${key}:2`;
-      const use = element('button', { type: 'button' }, 'Put it into the form');
-      const drop = element('button', { type: 'button', class: 'quiet' }, 'Discard it');
-      const when = new Date(left.at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
-      const offer = element('div', { class: 'notice draft-found', role: 'status' },
-        element('p', {}, `This browser has kept what you typed on ${when}, which did not reach the server.`),
-        element('div', { class: 'actions' }, use, drop));
-      form.before(offer);
-      const settle = () => {
-        offer.remove();
-        local.remove(key);
-        slot = key;
-        remember();
-        local.remove(`${key}:2`);
-      };
-      use.addEventListener('click', () => {
-        for (const name of ['title', 'body', 'message', 'version']) form.elements[name].value = left[name];
-        // It is newer than the one on the server, which it replaces.
-        $('#af-found')?.remove();
-        held = false;
-        settle();
-        later(0);
-        form.elements.body.focus();
-      });
-      drop.addEventListener('click', () => {
-        settle();
-        later(0);
-      });
-    }
-    // A form that came back with an error or a preview has what was typed, and the server's draft may be older.
-    if (!held && $('.notice-bad, .preview:not([hidden])')) {
-      sent = { ...sent, body: '\u0000' };
-      later(500);
-    }
-  }
+  // ------------------------------------------------------------------------------------------------ saved
 
   /** The page that a form has led to: what this browser kept of it has been saved. */
   function forgetSaved() {
@@ -430,53 +307,6 @@
     }
   }
 
-  function preview(form) {
-    const button = $('#af-show');
-    const section = $('#af-preview');
-    const shown = $('article', section);
-    const close = element('button', { type: 'button', class: 'quiet small' }, 'Close');
-    $('.preview-head', section).append(close);
-    let waiting = 0;
-    let asked = null;
-    const render = async () => {
-      asked?.abort();
-      asked = new AbortController();
-      const { signal } = asked;
-      const body = new URLSearchParams(new FormData(form));
-      try {
-        const html = await fragment(`${form.dataset.preview}?fragment=1`, { method: 'POST', body, signal });
-        if (signal.aborted) return;
-        if (html !== null) shown.innerHTML = html;
-        else shown.replaceChildren(element('p', { class: 'notice notice-bad' }, 'The preview is not available just now. What you have typed is kept.'));
-      } catch (error) {
-        // Half a tag while somebody types is no news; the text that was sound stays.
-        if (!signal.aborted && document.activeElement !== form.elements.body)
-          shown.replaceChildren(element('p', { class: 'notice notice-bad' }, error.message));
-      }
-    };
-    const set = (open) => {
-      section.hidden = !open;
-      form.classList.toggle('edit-split', open);
-      button.hidden = open;
-    };
-    button.addEventListener('click', async (event) => {
-      event.preventDefault();
-      await render();
-      set(true);
-      section.focus({ preventScroll: false });
-    });
-    close.addEventListener('click', () => {
-      set(false);
-      form.elements.body.focus();
-    });
-    form.elements.body.addEventListener('input', () => {
-      if (section.hidden) return;
-      clearTimeout(waiting);
-      waiting = setTimeout(render, 700);
-    });
-    set(!section.hidden);
-  }
-
   // ------------------------------------------------------------------------------------------------ start
 
   // What can be scrolled sideways can be so by the keyboard, too.
@@ -489,23 +319,11 @@
   reachable();
   addEventListener('resize', reachable);
   const field = $('#af-q');
-  if (field) searchField(field);
+  if (field) siteSearch(field);
   all('ul.tree').forEach(pageTree);
   const open = $('.side-open');
   if (open) sideButton(open);
   all('details.pop').forEach(fold);
   all('form.upload').forEach(uploadForm);
-  const form = $('#af-edit');
-  if (form) {
-    keepDraft(form);
-    preview(form);
-    form.addEventListener('keydown', (event) => {
-      if ((event.ctrlKey || event.metaKey) && (event.key === 's' || event.key === 'Enter')) {
-        event.preventDefault();
-        form.requestSubmit();
-      }
-    });
-  } else {
-    forgetSaved();
-  }
+  forgetSaved();
 })();

@@ -9,6 +9,7 @@
 #include "server/pages/common.h"
 #include "server/pages/diff_html.h"
 #include "server/pages/drafts.h"
+#include "server/templates.h"
 #include "store/page_store.h"
 #include "store/space_store.h"
 #include "wiki/storage_xml.h"
@@ -80,6 +81,7 @@ http::Response show_form(const Context& context, const Identity& visitor, const 
                        : exists ? "Save"
                                 : "Create";
   data["draft_url"] = draft_url(target.draft_of(visitor));
+  data["writing_script"] = context.templates.asset_url("writing.js");
   data["draft_user"] = visitor.user_name;
   // A draft is offered over what is stored; what has just been sent is not to be replaced by a click.
   data["has_draft"] = writing.found.has_value();
