@@ -333,6 +333,12 @@ test("a preview stands beside the text and follows it", async () => {
 
 test("buttons write the markup, and a page is linked by its title", async () => {
   const { page, context, wrong } = await visit(`/spaces/OPS/new?parent=${ids.Runbooks}`);
+  for (const width of [1280, 390]) {
+    await page.setViewportSize({ width, height: 900 });
+    await page.reload();
+    await expectStill(page, `the form at ${width} px`);
+  }
+  await page.setViewportSize({ width: 1280, height: 900 });
   await page.getByLabel("Title", { exact: true }).fill("Written with buttons");
   await body(page).fill("");
   await page.getByRole("button", { name: "Heading", exact: true }).click();
