@@ -147,7 +147,7 @@ TEST_F(BadRequests, RequestsThatMakeNoSense) {
       {"POST", "/rest/afloat/1/runs", "{}", 400},
       {"POST", "/rest/afloat/1/runs", R"({"to":"1.2.3","options":{"hold_before_finalize":"yes"}})", 400},
       {"POST", "/rest/afloat/1/nodes/lone/drain", R"({"balanced":"yes"})", 400},
-      {"POST", "/rest/afloat/1/nodes/other/drain", "", 409},
+      {"POST", "/rest/afloat/1/nodes/other/drain", "", 404},
       {"POST", "/rest/zdu/cancel", "", 409},
   };
   for (const auto& [method, target, body, status] : cases) {
