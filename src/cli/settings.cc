@@ -35,9 +35,10 @@ void show_settings(const json::object& answer) {
     if (const auto* keys = array_at(node, "differs"))
       for (const auto& key : *keys)
         if (key.is_string()) differs += (differs.empty() ? "" : ", ") + std::string(key.get_string());
-    fmt::print("{:<12} {}{}\n", string_or(node, "name"),
-               bool_or(node, "sameFile") ? "the same file" : "another file " + string_or(node, "configHash").substr(0, 12),
-               differs.empty() ? "" : ", other values: " + differs);
+    fmt::print(
+        "{:<12} {}{}\n", string_or(node, "name"),
+        bool_or(node, "sameFile") ? "the same file" : "another file " + string_or(node, "configHash").substr(0, 12),
+        differs.empty() ? "" : ", other values: " + differs);
   });
 }
 
@@ -47,7 +48,8 @@ void show_hosts(const json::object& answer) {
   if (const auto declined = string_or(answer, "declined"); !declined.empty()) fmt::print("  {}\n", declined);
   const auto* hosts = array_at(answer, "hosts");
   if (!hosts || hosts->empty()) return;
-  fmt::print("\nAs it saw them at {} UTC\n{:<16} {:<12} {}\n", string_or(answer, "at").substr(0, 19), "host", "agent", "nodes");
+  fmt::print("\nAs it saw them at {} UTC\n{:<16} {:<12} {}\n", string_or(answer, "at").substr(0, 19), "host", "agent",
+             "nodes");
   each_object(answer, "hosts", [](const json::object& host) {
     std::string nodes;
     each_object(host, "nodes", [&](const json::object& node) {
@@ -72,7 +74,8 @@ void add(CLI::App& app, int& exit_code, const char* name, const char* about,
   command->add_flag("--json", options->as_json, "As REST gives it");
   command->callback([options, path = fmt::format("/rest/afloat/1/{}", name), show = std::move(show), &exit_code] {
     auto body = options->access.call("GET", path);
-    auto answer = body ? parse_json_object(*body, "the site's answer") : Result<json::object>(std::unexpected(body.error()));
+    auto answer =
+        body ? parse_json_object(*body, "the site's answer") : Result<json::object>(std::unexpected(body.error()));
     if (!answer) {
       fmt::print(stderr, "afloat: {}\n", answer.error().message());
       exit_code = 1;

@@ -28,7 +28,8 @@ struct UserOptions {
 Result<json::object> ask(const UserOptions& options, const std::string& method, const std::string& path,
                          const json::object& body = {}) {
   auto answer = options.access.call(method, path, method == "GET" ? std::string() : json::serialize(body));
-  if (!answer && answer.error().kind() == ErrorKind::not_found && answer.error().message().starts_with("There is nothing at"))
+  if (!answer && answer.error().kind() == ErrorKind::not_found &&
+      answer.error().message().starts_with("There is nothing at"))
     return fail(ErrorKind::unavailable, "The node that answered runs a release before 1.2.0, which can't do this.");
   if (!answer) return std::unexpected(answer.error());
   if (answer->empty()) return json::object();
@@ -61,7 +62,8 @@ Result<void> list(const UserOptions& options) {
                string_or(user, "email"), bool_or(user, "administrator") ? "yes" : "");
   }
   if (const auto total = int_or(*answer, "total"); options.start + static_cast<std::int64_t>(results->size()) < total)
-    fmt::print("{} users in all; the next ones: --start {}\n", total, options.start + static_cast<std::int64_t>(results->size()));
+    fmt::print("{} users in all; the next ones: --start {}\n", total,
+               options.start + static_cast<std::int64_t>(results->size()));
   return {};
 }
 

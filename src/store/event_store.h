@@ -20,7 +20,7 @@ struct EventQuery {
   std::int64_t limit = 100;
   std::int64_t before = 0;  ///< only those with a lower number: the next page
   std::string kind;
-  std::string text;  ///< stands in actor, kind or detail, in whichever case
+  std::string text;                         ///< stands in actor, kind or detail, in whichever case
   std::int64_t since_ms = 0, until_ms = 0;  ///< Unix time; `until_ms` itself is outside
 };
 

@@ -28,9 +28,7 @@ User user_from(const Rows& rows, std::size_t row) {
 bool tells(const Database& database, const std::string& actor) {
   return !actor.empty() && database.dialect() == SqlDialect::postgresql;
 }
-std::string named(const std::string& user) {
-  return boost::json::serialize(boost::json::object{{"user", user}});
-}
+std::string named(const std::string& user) { return boost::json::serialize(boost::json::object{{"user", user}}); }
 
 Result<void> check_user(const NewUser& user) {
   // Basic credentials end the name at the first colon.

@@ -40,8 +40,8 @@ Result<void> check_password(std::string_view password);
 Task<User> create_user(Database& database, Gates gates, NewUser user, Deadline deadline);
 /// Only when there is no user at all; true when it was created.
 Task<bool> create_first_user(Database& database, Gates gates, NewUser user, Deadline deadline);
-/// Full name, address and the administrator's right of `after`; told in the audit log. Errors: failed_precondition where
-/// nobody would be an administrator any more, whoever else is changed at the same time; invalid_argument.
+/// Full name, address and the administrator's right of `after`; told in the audit log. Errors: failed_precondition
+/// where nobody would be an administrator any more, whoever else is changed at the same time; invalid_argument.
 Task<void> change_user(Database& database, Gates gates, User before, User after, std::string actor, Deadline deadline);
 
 struct PasswordReset {

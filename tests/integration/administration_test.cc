@@ -13,7 +13,8 @@ namespace json = boost::json;
 constexpr const char* word = "longer-than-8";
 
 std::string user_json(const std::string& name) {
-  return fmt::format(R"({{"userName":"{0}","fullName":"{0} Z.","email":"{0}@localhost","password":"{1}"}})", name, word);
+  return fmt::format(R"({{"userName":"{0}","fullName":"{0} Z.","email":"{0}@localhost","password":"{1}"}})", name,
+                     word);
 }
 
 class Administration : public testing::Test {
@@ -40,17 +41,17 @@ class Administration : public testing::Test {
 TEST_F(Administration, EveryCallIsForSystemAdministratorsAlone) {
   add_user("vera");
   HttpClient vera(node.url(), "vera", word), nobody(node.url());
-  for (const auto& [method, path] : std::vector<std::pair<std::string, std::string>>{
-           {"GET", "/rest/afloat/1/users"},
-           {"PUT", "/rest/afloat/1/users/vera"},
-           {"POST", "/rest/afloat/1/users/admin/password"},
-           {"GET", "/rest/afloat/1/events"},
-           {"GET", "/rest/afloat/1/events/export"},
-           {"GET", "/rest/afloat/1/hosts"},
-           {"GET", "/rest/afloat/1/settings"},
-           {"POST", "/rest/afloat/1/nodes/lone/drain"},
-           {"POST", "/rest/afloat/1/nodes/other/return"},
-           {"DELETE", "/rest/afloat/1/nodes/lone"}}) {
+  for (const auto& [method, path] :
+       std::vector<std::pair<std::string, std::string>>{{"GET", "/rest/afloat/1/users"},
+                                                        {"PUT", "/rest/afloat/1/users/vera"},
+                                                        {"POST", "/rest/afloat/1/users/admin/password"},
+                                                        {"GET", "/rest/afloat/1/events"},
+                                                        {"GET", "/rest/afloat/1/events/export"},
+                                                        {"GET", "/rest/afloat/1/hosts"},
+                                                        {"GET", "/rest/afloat/1/settings"},
+                                                        {"POST", "/rest/afloat/1/nodes/lone/drain"},
+                                                        {"POST", "/rest/afloat/1/nodes/other/return"},
+                                                        {"DELETE", "/rest/afloat/1/nodes/lone"}}) {
     const std::string body = R"({"administrator":true,"password":"mine-from-now-on"})";
     EXPECT_EQ(vera.send(method, path, body).status, 403) << method << " " << path;
     EXPECT_EQ(nobody.send(method, path, body).status, 401) << method << " " << path;
@@ -123,9 +124,10 @@ TEST_F(Administration, GroupsAreTheTwoThatThereAre) {
 
 TEST_F(Administration, TheAuditLogHasPagesFiltersAndFiles) {
   for (int i = 0; i < 7; ++i)
-    database.query(fmt::format("insert into cluster_event (at, actor, kind, detail) values "
-                               "('2026-11-0{} 12:00+00', '=cmd()', 'test', '{{\"n\":{}}}') returning 1",
-                               i + 1, i));
+    database.query(
+        fmt::format("insert into cluster_event (at, actor, kind, detail) values "
+                    "('2026-11-0{} 12:00+00', '=cmd()', 'test', '{{\"n\":{}}}') returning 1",
+                    i + 1, i));
   auto page = get("/rest/afloat/1/events?kind=test&limit=3");
   ASSERT_EQ(array_at(page, "results")->size(), 3U);
   std::string seen;

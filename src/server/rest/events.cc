@@ -29,8 +29,7 @@ Result<std::int64_t> moment_in(const http::Request& request, std::string_view na
   if (text.size() == 10 && text[4] == '-' && text[7] == '-') {
     using namespace std::chrono;
     const std::string_view date = text;
-    const year_month_day day{year(number(date.substr(0, 4))),
-                             month(static_cast<unsigned>(number(date.substr(5, 2)))),
+    const year_month_day day{year(number(date.substr(0, 4))), month(static_cast<unsigned>(number(date.substr(5, 2)))),
                              std::chrono::day(static_cast<unsigned>(number(date.substr(8, 2))))};
     if (day.ok() && number(date.substr(0, 4)) >= 1970)
       return duration_cast<milliseconds>((sys_days(day) + std::chrono::days(days)).time_since_epoch()).count();
@@ -44,8 +43,8 @@ Result<std::int64_t> moment_in(const http::Request& request, std::string_view na
 
 Result<store::EventQuery> query_in(const http::Request& request, std::int64_t most) {
   store::EventQuery query;
-  query.limit =
-      std::clamp<std::int64_t>(parse_int(request.query_or("limit", "")).value_or(std::min<std::int64_t>(most, 100)), 1, most);
+  query.limit = std::clamp<std::int64_t>(
+      parse_int(request.query_or("limit", "")).value_or(std::min<std::int64_t>(most, 100)), 1, most);
   query.before = std::max<std::int64_t>(0, parse_int(request.query_or("before", "0")).value_or(0));
   query.kind = request.query_or("kind", "");
   query.text = std::string(trim(request.query_or("text", "")));

@@ -26,10 +26,11 @@ NodeCalls::NodeCalls(Context& context, ClusterStore& cluster) : context_(context
 Task<http::Response> NodeCalls::pass_on(http::Request request, std::string name) {
   const auto& own = context_.node.name;
   if (request.headers.has(passed_on_by))
-    co_return fail(ErrorKind::failed_precondition,
-                   fmt::format("{} passed this on to {} for {}, so the roster has a wrong address. Ask {} itself, at its "
-                               "own address.",
-                               request.headers.get(passed_on_by), own, name, name));
+    co_return fail(
+        ErrorKind::failed_precondition,
+        fmt::format("{} passed this on to {} for {}, so the roster has a wrong address. Ask {} itself, at its "
+                    "own address.",
+                    request.headers.get(passed_on_by), own, name, name));
   auto snapshot = co_await cluster_.observe(request.deadline);
   if (!snapshot) co_return std::unexpected(snapshot.error());
   const auto member = std::ranges::find(snapshot->members, name, &cluster::Member::name);
@@ -51,9 +52,9 @@ Task<http::Response> NodeCalls::pass_on(http::Request request, std::string name)
   auto answer = co_await client_.send(std::move(onward), request.deadline - own_time);
   // To drain or return twice is no harm, so whatever became of it may be tried again.
   if (!answer)
-    co_return fail(ErrorKind::unavailable, fmt::format("{} did not answer {}: {}. Try again, or ask {} itself at {}.", name,
-                                                       own, answer.error().message(), name,
-                                                       node_url(*member, context_.config)));
+    co_return fail(ErrorKind::unavailable,
+                   fmt::format("{} did not answer {}: {}. Try again, or ask {} itself at {}.", name, own,
+                               answer.error().message(), name, node_url(*member, context_.config)));
   http::Response response = http::json_response(answer->status, *answer->body);
   co_return response;
 }

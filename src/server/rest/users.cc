@@ -28,8 +28,9 @@ json::object group_json(std::string_view name) {
 Result<std::string> group_in(const http::Request& request) {
   auto name = request.capture("group");
   if (std::ranges::find(groups, name) != groups.end()) return name;
-  return fail(ErrorKind::not_found,
-              fmt::format("There is no group {}. There are users, everybody who may sign in, and administrators.", name));
+  return fail(
+      ErrorKind::not_found,
+      fmt::format("There is no group {}. There are users, everybody who may sign in, and administrators.", name));
 }
 
 json::object account_json(const store::User& user) {
@@ -55,8 +56,8 @@ Task<http::Response> list(Context& context, http::Request request) {
   if (!found) co_return std::unexpected(found.error());
   json::array results;
   for (const auto& user : found->users) results.push_back(account_json(user));
-  co_return ok(json::object{
-      {"results", std::move(results)}, {"total", found->total}, {"start", start}, {"limit", limit}});
+  co_return ok(
+      json::object{{"results", std::move(results)}, {"total", found->total}, {"start", start}, {"limit", limit}});
 }
 
 /// Name and address and the right; what is left out stays.

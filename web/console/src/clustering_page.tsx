@@ -120,7 +120,7 @@ function Watchers({ hosts }: { hosts: Hosts }) {
           <Said text={hosts.problem} />
         </p>
       )}
-      {hosts.at && <p class="meta">{hosts.conductor ? w.seenAt(clock(Date.parse(hosts.at))) : w.seenLong(clock(Date.parse(hosts.at)))}</p>}
+      {hosts.at && <p class="meta">{hosts.conductor ? w.seenAt(new Date(hosts.at).toLocaleTimeString("en-GB")) : w.seenLong(clock(Date.parse(hosts.at)))}</p>}
       {hosts.at && hosts.hosts.length === 0 && <p class="empty">{w.noHosts}</p>}
       {hosts.hosts.length > 0 && (
         <table class="plain nodes">
@@ -235,7 +235,7 @@ export function ClusteringPage({ go }: PageProps) {
           </a>
         </p>
       )}
-      <div aria-live="polite">{said && <p class={`notice ${said.bad ? "notice-bad" : "notice-good"}`}>{said.bad ? <Said text={said.text} /> : said.text}</p>}</div>
+      <div class="said" aria-live="polite">{said && <p class={`notice ${said.bad ? "notice-bad" : "notice-good"}`}>{said.bad ? <Said text={said.text} /> : said.text}</p>}</div>
       <Part id="nodes" title={words.nodes.heading} from={{ ...cluster, error: null }} lines={12}>
         {(value) => (
           <>

@@ -144,7 +144,7 @@ export function UsersPage() {
           </button>
         </div>
       </form>
-      <div aria-live="polite">{said && <p class="notice notice-good">{said}</p>}</div>
+      <div class="said" aria-live="polite">{said && <p class="notice notice-good">{said}</p>}</div>
       <Trouble error={found.error} />
       <section class="panel-box" aria-label={nav.users} aria-busy={found.busy}>
         {found.value ? (
@@ -207,7 +207,7 @@ export function UsersPage() {
             )}
           </>
         ) : (
-          !found.error && <Waiting lines={10} />
+          !found.error && <Waiting lines={40} />
         )}
       </section>
       <section class="panel-box" aria-labelledby="groups">
