@@ -271,7 +271,7 @@ TEST(Checks, TheCommandSaysTheSameInATableAsJsonAndByItsExitCode) {
   // In the vendor's shapes, for administrators only.
   const auto vendor = node.admin().get_json("/rest/troubleshooting/1.0/check");
   const auto* statuses = array_at(vendor, "statuses");
-  ASSERT_TRUE(statuses && statuses->size() == 13) << json::serialize(vendor);
+  ASSERT_TRUE(statuses && statuses->size() == 14) << json::serialize(vendor);
   for (const auto& value : *statuses) {
     const auto& status = value.as_object();
     EXPECT_EQ(bool_or(status, "isHealthy"), string_or(status, "severity") == "undefined");
