@@ -22,7 +22,7 @@ const std::vector<Document>& documents() {
       {"drain", "a node's answer to drain and return; a conductor of either release reads it"},
       {"metrics", "a node's /metrics; a conductor judges nodes of both releases by it"},
       {"run", "an upgrade run as REST tells it; command lines and scripts of other releases read it"},
-      {"agent_report", "an agent's report; a conductor of another release reads it"},
+      {"agent_report", "an agent's report; a conductor of another release reads it", {"digests"}},
       {"agent_refusal", "an agent's refusal; a conductor of another release reads it"},
       {"agent_commands", "a conductor's commands by their verb; an agent of another release reads them"},
       {"agent_files", "what an agent keeps on its host's disk; the agent that replaces it reads it"},
