@@ -279,6 +279,7 @@ Result<int> run(Site& site, const UpgradeOptions& options) {
   if (!created) return std::unexpected(created.error());
   const auto id = int_or(*created, "id");
   fmt::print("Upgrade run {}: {} to {}\n", id, string_or(*created, "from"), string_or(*created, "to"));
+  std::fflush(stdout);
   if (options.acknowledge_notes && !array_at(*created, "notes_acknowledged"))
     fmt::print(
         "The site's nodes run {}, which can't record that the release notes were read; the run goes on without.\n",

@@ -48,8 +48,8 @@ std::string notes_text(const json::object& state) {
                                    string_or(state, "to")));
 }
 
-/// Says so where the target is none of those that there are: it may be a slip, and its own notes are not among those
-/// that were shown. `there` is empty where nobody told.
+/// Says so where the target is none of those that there are: it may be a slip, and without its own notes the others are
+/// only half of what there is to read. `there` is empty where nobody told.
 int code_of(const std::vector<std::string>& there, const std::string& to) {
   if (there.empty() || std::ranges::find(there, to) != there.end()) return 0;
   fmt::print(stderr, "The catalogue has no {}, so its notes are not here. It has {}.\n", to, join(there, ", "));
@@ -108,12 +108,14 @@ Result<int> show(const NotesOptions& options) {
                                                   json::serialize(json::object{{"to", options.to}}), patient)
                                    : parse_json_object(*shown->body, "the site's answer");
   if (!state) return std::unexpected(state.error());
-  fmt::print("{}", options.as_json ? json::serialize(*state) + "\n" : notes_text(*state));
   std::vector<std::string> there;
   if (const auto* releases = array_at(*state, "releases"))
     for (const auto& value : *releases)
       if (value.is_string()) there.emplace_back(value.get_string());
-  return code_of(there, string_or(*state, "to"));
+  const auto code = code_of(there, string_or(*state, "to"));
+  if (options.as_json || code == 0)
+    fmt::print("{}", options.as_json ? json::serialize(*state) + "\n" : notes_text(*state));
+  return code;
 }
 
 }  // namespace

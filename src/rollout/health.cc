@@ -56,7 +56,8 @@ Check agents_well(const Observation& seen) {
   if (!conductor) return answered(std::move(check), {unknown, "nobody has told: no conductor leads"});
   std::vector<std::string> found;
   for (const auto& [host, agent] : conductor->hosts)
-    if (!agent.problem.empty()) found.push_back(fmt::format("{}: {}", host, agent.problem));
+    if (!agent.problem.empty())
+      found.push_back(agent.problem.contains(host) ? agent.problem : fmt::format("{}: {}", host, agent.problem));
   if (!found.empty()) return answered(std::move(check), {fail, join(found, ", ")});
   return answered(std::move(check), {pass, fmt::format("{} host(s)", conductor->hosts.size())});
 }
