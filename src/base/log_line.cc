@@ -20,8 +20,9 @@ std::string readable_log_line(std::string_view line) {
     said = string_or(*fields, "event");
     for (const auto& [name, value] : *fields)
       if (name != "at" && name != "level" && name != "node" && name != "event")
-        said += fmt::format(" {}={}", std::string_view(name),
-                            value.is_string() ? std::string(std::string_view(value.get_string())) : json::serialize(value));
+        said +=
+            fmt::format(" {}={}", std::string_view(name),
+                        value.is_string() ? std::string(std::string_view(value.get_string())) : json::serialize(value));
   }
   return fmt::format("{} {}: {}", string_or(*fields, "at"), string_or(*fields, "level"), said);
 }

@@ -20,7 +20,8 @@ TEST(LogLine, WhatIsNoneOfOursStaysAsItIs) {
     EXPECT_EQ(readable_log_line(line), line);
     EXPECT_EQ(log_message(line), line);
   }
-  EXPECT_EQ(readable_log("one\n" + std::string(failed) + "\n"), "one\n2026-11-26T03:12:00.000Z error: The port is taken.\n");
+  EXPECT_EQ(readable_log("one\n" + std::string(failed) + "\n"),
+            "one\n2026-11-26T03:12:00.000Z error: The port is taken.\n");
 }
 
 }  // namespace

@@ -8,8 +8,14 @@ namespace {
 namespace json = boost::json;
 
 json::object of_new_node(int done) {
-  return {{"id", 7}, {"to", "1.2.0"}, {"state", "running"}, {"mode_on_at_ms", 1'000}, {"steps_done", done},
-          {"left_ms", 9'000}, {"hops", json::array{"1.1.1", "1.2.0"}}, {"node_build", 10'020'009}};
+  return {{"id", 7},
+          {"to", "1.2.0"},
+          {"state", "running"},
+          {"mode_on_at_ms", 1'000},
+          {"steps_done", done},
+          {"left_ms", 9'000},
+          {"hops", json::array{"1.1.1", "1.2.0"}},
+          {"node_build", 10'020'009}};
 }
 json::object of_old_node(const char* state) {
   return {{"id", 7}, {"to", "1.2.0"}, {"state", state}, {"mode_on_at_ms", 1'000}, {"steps_total", 30}};

@@ -77,7 +77,7 @@ Error refusal_of(const http::Response& response) {
   if (auto document = parse_json_object(*response.body, "the answer"))
     if (auto text = string_or(*document, "message"); !text.empty()) message = text;
   const auto kind = response.status == 400   ? ErrorKind::invalid_argument
-                    : response.status == 401   ? ErrorKind::unauthenticated
+                    : response.status == 401 ? ErrorKind::unauthenticated
                     : response.status == 403 ? ErrorKind::permission_denied
                     : response.status == 404 ? ErrorKind::not_found
                     : response.status == 409 ? ErrorKind::failed_precondition

@@ -36,7 +36,8 @@ Result<std::string> highest_release(const std::string& catalogue) {
 /// What a shell needs so that `afloat status` and all others find the site.
 std::string exports_of(const local::Site& site) {
   std::string line = "export";
-  for (const auto& [name, value] : site.credentials()) line += fmt::format(" {}='{}'", name, replace_all(value, "'", "'\\''"));
+  for (const auto& [name, value] : site.credentials())
+    line += fmt::format(" {}='{}'", name, replace_all(value, "'", "'\\''"));
   return line;
 }
 

@@ -59,10 +59,11 @@ Result<std::optional<std::vector<version::Release>>> catalogue_for(version::Prod
   const auto folder = catalogue_of(options.catalogue, options.config);
   auto known = files::known_releases(folder);
   if (!known && options.catalogue.empty())
-    return fail(ErrorKind::not_found,
-                fmt::format("There is no catalogue to look in: {} names none that can be read, and {} is no folder of "
-                            "bundles here. Name it with --catalogue FOLDER, or the site's file with --config site.toml.",
-                            options.config, folder));
+    return fail(
+        ErrorKind::not_found,
+        fmt::format("There is no catalogue to look in: {} names none that can be read, and {} is no folder of "
+                    "bundles here. Name it with --catalogue FOLDER, or the site's file with --config site.toml.",
+                    options.config, folder));
   if (!known) return std::unexpected(known.error());
   return version::releases_of(*known);
 }

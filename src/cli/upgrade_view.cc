@@ -129,7 +129,7 @@ std::string watch_text(const json::object& run) {
   const auto done = int_or(run, "steps_done"), total = std::max<std::int64_t>({int_or(run, "steps_total"), done, 1});
   const auto filled = static_cast<std::size_t>(bar_width * done / total);
   const bool back = bool_or(run, "back") || state == "rolling_back";
-  const auto where = back                     ? fmt::format(" back to {}", went_from(run, hop))
+  const auto where = back                       ? fmt::format(" back to {}", went_from(run, hop))
                      : hops && hops->size() > 1 ? fmt::format(", hop {} of {}", hop, hops->size())
                                                 : std::string();
   // A node of an older release knows neither the hops nor the way back, and so not how many steps there are.
@@ -141,10 +141,9 @@ std::string watch_text(const json::object& run) {
   const auto idle = without_conductor(run);
   auto text = spread(fmt::format("Upgrade run {}: {} to {}", int_or(run, "id"), string_or(run, "from"), string_or(run, "to")),
                      state);
-  text += spread(bar,
-                 left > 0 && !ended(run) && state != "paused" && idle.empty()
-                     ? "about " + duration_text(left) + " left"
-                     : "");
+  text += spread(bar, left > 0 && !ended(run) && state != "paused" && idle.empty()
+                          ? "about " + duration_text(left) + " left"
+                          : "");
   if (!idle.empty()) text += idle + "\n";
   for (const auto& node : order) text += node_line(*last[node], to_active[node]);
   if (const auto current = string_or(run, "current"); !current.empty()) text += wrapped("now: " + current, 0);
@@ -266,10 +265,9 @@ std::string plan_text(const json::object& plan) {
                                : "A backup command of the conductor comes on top: it runs once nobody writes any more, "
                                  "and no run of this site has had one, so how long it takes is not known.");
   }
-  text += bool_or(plan, "possible")
-              ? fmt::format("\nPossible. Start it with: afloat upgrade run --to {}{}\n", string_or(plan, "to"),
-                            offline ? " --offline" : "")
-              : "\nNot possible now: see the failed checks above.\n";
+  text += bool_or(plan, "possible") ? fmt::format("\nPossible. Start it with: afloat upgrade run --to {}{}\n",
+                                                  string_or(plan, "to"), offline ? " --offline" : "")
+                                    : "\nNot possible now: see the failed checks above.\n";
   return text;
 }
 

@@ -49,8 +49,7 @@ TEST(UpgradeView, GoingBackIsToldAsGoingBack) {
   back["back"] = true;
   back["steps_done"] = 5;
   back["steps_total"] = 20;
-  EXPECT_TRUE(watch_text(back).contains("[#######-----------------------] 5 of 20 back to 1.0.0"))
-      << watch_text(back);
+  EXPECT_TRUE(watch_text(back).contains("[#######-----------------------] 5 of 20 back to 1.0.0")) << watch_text(back);
   back["steps"].as_array()[2].as_object()["hop"] = 2;
   EXPECT_TRUE(watch_text(back).contains(" back to 1.1.1")) << watch_text(back);
   for (const auto& line : split(watch_text(back), '\n')) EXPECT_LE(line.size(), 80U) << line;
@@ -93,10 +92,15 @@ TEST(UpgradeView, ACancelledRunWithDowntimeSaysForHowLongTheSiteWasClosedWhoever
 }
 
 TEST(UpgradeView, AnOfflinePlanSaysForHowLongTheSiteIsClosedAndThatTheBackupIsPartOfIt) {
-  boost::json::object plan{{"from", "1.1.1"}, {"to", "2.0.0"},         {"offline", true},
-                           {"possible", true}, {"expected_ms", 90'000}, {"downtime_ms", 61'000},
-                           {"steps", boost::json::array{boost::json::object{
-                                         {"name", "backup"}, {"title", "back up"}, {"expected_ms", 40'000}, {"deadline_s", 0}}}}};
+  boost::json::object plan{
+      {"from", "1.1.1"},
+      {"to", "2.0.0"},
+      {"offline", true},
+      {"possible", true},
+      {"expected_ms", 90'000},
+      {"downtime_ms", 61'000},
+      {"steps", boost::json::array{boost::json::object{
+                    {"name", "backup"}, {"title", "back up"}, {"expected_ms", 40'000}, {"deadline_s", 0}}}}};
   const auto text = plan_text(plan);
   EXPECT_TRUE(text.contains("closed for about 1 min 1 s")) << text;
   EXPECT_TRUE(text.contains("with your backup command")) << text;

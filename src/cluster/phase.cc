@@ -72,20 +72,22 @@ PhaseView derive_phase(const Snapshot& snapshot) {
                                          : Phase::MIXED;
   // Which way it leads the nodes a run alone knows: nobody is told to do by hand what it does, or undoes.
   if (state.run_id)
-    return {phase, fmt::format("{}. Upgrade run {} is in charge: `afloat upgrade status` says what it does, and what it "
-                               "waits for.",
-                               none_upgraded         ? "Every node is on " + original
-                               : obstacles.empty() ? fmt::format("Every node is ACTIVE on {}", target)
-                                                   : fmt::format("Nodes are between {} and {}", original, target),
-                               *state.run_id)};
-  if (none_upgraded)
-    return {phase, fmt::format(
-                       "Upgrade mode is on and every node is on {}. Upgrade the nodes one by one, or cancel.", original)};
-  if (obstacles.empty())
     return {phase,
-            fmt::format("Every node is ACTIVE on {}. Approve to finalize (`afloat upgrade finalize`; there is no way back "
-                        "after that), or take the nodes back to {}.",
-                        target, original)};
+            fmt::format("{}. Upgrade run {} is in charge: `afloat upgrade status` says what it does, and what it "
+                        "waits for.",
+                        none_upgraded       ? "Every node is on " + original
+                        : obstacles.empty() ? fmt::format("Every node is ACTIVE on {}", target)
+                                            : fmt::format("Nodes are between {} and {}", original, target),
+                        *state.run_id)};
+  if (none_upgraded)
+    return {phase, fmt::format("Upgrade mode is on and every node is on {}. Upgrade the nodes one by one, or cancel.",
+                               original)};
+  if (obstacles.empty())
+    return {
+        phase,
+        fmt::format("Every node is ACTIVE on {}. Approve to finalize (`afloat upgrade finalize`; there is no way back "
+                    "after that), or take the nodes back to {}.",
+                    target, original)};
   return {phase, fmt::format("Before the upgrade can be finalized: {}.", join(obstacles, "; "))};
 }
 

@@ -189,8 +189,7 @@ Task<void> Conductor::observe_surge(rollout::Observation& seen, std::string node
     seen.faults.push_back(fmt::format("load balancer, {}: {}", node, view.error().message()));
   const auto* seen_node = rollout::find_node(seen, node);
   if (!seen_node || !seen_node->process || !seen_node->process->running || !view) co_return Result<void>{};
-  if (auto status = co_await site_.drain_status(node, within(1s)))
-    seen.nodes[node].drain = view_of(std::move(*status));
+  if (auto status = co_await site_.drain_status(node, within(1s))) seen.nodes[node].drain = view_of(std::move(*status));
   co_return Result<void>{};
 }
 

@@ -15,8 +15,7 @@ bool serving(const cluster::Member& member) {
   return state == cluster::NodeState::ACTIVE || state == cluster::NodeState::DRAINING;
 }
 
-Answer fits_without(const Observation& observation, std::string_view node, const Options& options,
-                    const Aside& aside) {
+Answer fits_without(const Observation& observation, std::string_view node, const Options& options, const Aside& aside) {
   if (!observation.cluster) return {false, "the roster could not be read"};
   std::size_t others = 0;
   double load = 0;

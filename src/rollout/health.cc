@@ -50,8 +50,9 @@ Check agents_well(const Observation& seen) {
   Check check{.id = "agents_well",
               .title = "Every host's agent answers",
               .why = "A node that ends is started again by its host's agent; without it the node stays away.",
-              .action = "Start the agent on that host (`afloat agent`); one that hangs is ended and started again. Its "
-                        "nodes go on meanwhile."};
+              .action =
+                  "Start the agent on that host (`afloat agent`); one that hangs is ended and started again. Its "
+                  "nodes go on meanwhile."};
   const auto* conductor = conductor_facts(seen);
   if (!conductor) return answered(std::move(check), {unknown, "nobody has told: no conductor leads"});
   std::vector<std::string> found;
@@ -308,9 +309,9 @@ Check node_findings(const Observation& seen) {
 
 std::vector<Check> health(const Observation& seen) {
   return {
-      members_well(seen),      agents_well(seen),          node_findings(seen), open_files(seen), process_limit(seen),
-      disk_space(seen),        shared_home(seen),          clocks(seen),        long_transactions(seen),
-      database_connections(seen), search_index(seen),      long_tasks(seen),    certificates(seen), base_url(seen)};
+      members_well(seen), agents_well(seen), node_findings(seen), open_files(seen),        process_limit(seen),
+      disk_space(seen),   shared_home(seen), clocks(seen),        long_transactions(seen), database_connections(seen),
+      search_index(seen), long_tasks(seen),  certificates(seen),  base_url(seen)};
 }
 
 }  // namespace afloat::rollout

@@ -86,17 +86,16 @@ TEST(Health, Members) {
 }
 
 TEST(Health, Agents) {
-  expect(agents_well,
-         {
-             {"it answers", nothing, pass, "1 host(s)"},
-             {"one is dead or frozen",
-              [](TestSite& s) {
-                s.facts.conductor->hosts["host2"].problem = "no answer within 1 s";
-              },
-              fail, "host2: no answer within 1 s"},
-             {"no conductor tells", [](TestSite& s) { s.facts.conductor.reset(); }, unknown, "no conductor leads"},
-             {"it told long ago", [](TestSite& s) { s.facts.conductor->at_ms -= 60'000; }, unknown, "no conductor leads"},
-         });
+  expect(
+      agents_well,
+      {
+          {"it answers", nothing, pass, "1 host(s)"},
+          {"one is dead or frozen",
+           [](TestSite& s) { s.facts.conductor->hosts["host2"].problem = "no answer within 1 s"; }, fail,
+           "host2: no answer within 1 s"},
+          {"no conductor tells", [](TestSite& s) { s.facts.conductor.reset(); }, unknown, "no conductor leads"},
+          {"it told long ago", [](TestSite& s) { s.facts.conductor->at_ms -= 60'000; }, unknown, "no conductor leads"},
+      });
 }
 
 TEST(Health, OpenFiles) {

@@ -23,8 +23,8 @@ struct PlannedStep {
 /// roster. Where the run has not chosen its hops yet, those of `observation.way`.
 std::vector<PlannedStep> plan(const Run& run, const Observation& observation, const Durations& durations);
 
-/// For how long a run with downtime is expected to serve nobody: from the last node's drain until the first is back, the
-/// backup command with it. 0 for a run that rolls.
+/// For how long a run with downtime is expected to serve nobody: from the last node's drain until the first is back,
+/// the backup command with it. 0 for a run that rolls.
 std::int64_t expected_downtime_ms(const Run& run, const std::vector<PlannedStep>& steps);
 
 struct Progress {

@@ -55,7 +55,8 @@ Check hop_allowed(const std::string& from, const std::string& to, const Observat
   if (!seen.offline && seen.way.size() > 1)
     return pass(std::move(check), fmt::format("{} hops roll: {} to {}", seen.way.size(), from, join(seen.way, " to ")));
   if (rolls) return pass(std::move(check), advice.message);
-  // Whether it takes downtime its bundle says, and the releases on the way: nobody is sent into a downtime for its lack.
+  // Whether it takes downtime its bundle says, and the releases on the way: nobody is sent into a downtime for its
+  // lack.
   if (takes_downtime && !seen.in_catalogue.value_or(true) && !unpacked_everywhere(to, seen))
     return settle(std::move(check), CheckResult::unknown, fmt::format("{} is not there to say how one goes to it", to));
   if (takes_downtime)

@@ -132,7 +132,8 @@ TEST(Preflight, AReleaseThatIsNotThereIsNoReasonForADowntime) {
   const auto present = check_of("release_present", seen, "1.2.0", "9.0.0");
   EXPECT_EQ(present.result, CheckResult::fail);
   EXPECT_TRUE(present.found.contains("9.0.0 is not in the catalogue, which has 1.2.0, 1.3.0")) << present.found;
-  EXPECT_EQ(check_of("hop_allowed", seen, "1.2.0", "1.1.0").result, CheckResult::fail) << "an older one is no way at all";
+  EXPECT_EQ(check_of("hop_allowed", seen, "1.2.0", "1.1.0").result, CheckResult::fail)
+      << "an older one is no way at all";
 }
 
 struct PreflightCase {

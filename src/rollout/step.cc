@@ -236,7 +236,8 @@ std::string still_aside(const Run& run) {
   const auto who = join(names, ", ");
   return fmt::format(
       "every other node is back on {0} and serves. {1} {2}: {3} Mend that, or take it out for good with `afloat nodes "
-      "remove {4}`. After a resume what was mended is started and given back to the load balancer, and the upgrade ends "
+      "remove {4}`. After a resume what was mended is started and given back to the load balancer, and the upgrade "
+      "ends "
       "by itself",
       run.hop_from().version, who,
       neither ? fmt::format("starts on neither {} nor {}", run.hop_to().version, run.hop_from().version)

@@ -13,9 +13,10 @@ namespace afloat::rollout {
 /// The node that was added in this hop and is not yet gone again; "" when there is none. What is half added counts.
 std::string surge_of(const Run& run);
 
-/// The surge node that has to be added before `node` is taken out; "" none. Where one is wanted in any case, or where the
-/// others could not carry the load without `node`: once per hop, and only where the conductor has one to add. One that is
-/// a member and that the balancer, which was reloaded, knows no more: again, whichever node is next ("": none is).
+/// The surge node that has to be added before `node` is taken out; "" none. Where one is wanted in any case, or where
+/// the others could not carry the load without `node`: once per hop, and only where the conductor has one to add. One
+/// that is a member and that the balancer, which was reloaded, knows no more: again, whichever node is next ("": none
+/// is).
 std::string surge_to_add(const Run& run, const Observation& observation, std::string_view node);
 
 /// What is still missing, and the move towards it (Act::surge).

@@ -554,10 +554,11 @@ TEST_F(ConductorTest, PauseAndTheWishForOneNodeReachItThroughTheJournalOnceEach)
   const auto late =
       signal([&](RunStore& runs) { return runs.request_rollback(world.run.id, "node2", "admin", soon()); });
   EXPECT_FALSE(late);
-  EXPECT_EQ(database.query("select string_agg(kind || ' by ' || actor || coalesce(' of ' || (detail ->> 'node'), ''), ', ' "
-                           "order by seq) from cluster_event where kind like 'run_%'"),
-            "run_pause by admin, run_resume by admin, run_rollback by eve of node2, run_resume by admin, run_resume by "
-            "admin")
+  EXPECT_EQ(
+      database.query("select string_agg(kind || ' by ' || actor || coalesce(' of ' || (detail ->> 'node'), ''), ', ' "
+                     "order by seq) from cluster_event where kind like 'run_%'"),
+      "run_pause by admin, run_resume by admin, run_rollback by eve of node2, run_resume by admin, run_resume by "
+      "admin")
       << "what was refused is not among them";
   EXPECT_EQ(site.told, (std::vector<std::string>{"started", "paused", "held", "paused", "held", "finalized"}));
   const auto durations =

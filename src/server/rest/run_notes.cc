@@ -59,7 +59,8 @@ Task<version::Version> NotesDesk::target_of(std::string typed) {
   if (target) co_return std::move(*target);
   State state;
   if (auto read = co_await read_catalogue(&state); !read) co_return std::unexpected(read.error());
-  co_return fail(target.error().kind(), fmt::format("{} {}", target.error().message(), version::nearest_text(state.known, typed)));
+  co_return fail(target.error().kind(),
+                 fmt::format("{} {}", target.error().message(), version::nearest_text(state.known, typed)));
 }
 
 Task<NotesDesk::State> NotesDesk::look(version::Version from, version::Version to, Deadline deadline) {

@@ -130,8 +130,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
     wishes.offline = request.query_or("offline", "false") == "true";
     // Whether the conductor has a backup command it alone knows; that it had one, the journal tells.
     wishes.backup = durations->contains(rollout::StepKind::backup);
-    auto look =
-        co_await look_at_upgrade(context_, std::move(*site), *runs_, notes_, *to, request.deadline, wishes);
+    auto look = co_await look_at_upgrade(context_, std::move(*site), *runs_, notes_, *to, request.deadline, wishes);
     if (!look) co_return http::error_response(look.error());
     const auto& run = look->run;
     const auto planned = rollout::plan(run, look->seen, *durations);
@@ -147,16 +146,17 @@ class Runs : public std::enable_shared_from_this<Runs> {
                                    {"deadline_s", rollout::deadline_of(step.kind, run.options) / 1000},
                                    {"point_of_no_return", step.point_of_no_return}});
     }
-    co_return http::json_response(200, json::serialize(json::object{{"from", run.from},
-                                                                    {"to", run.to},
-                                                                    {"possible", !look->failed()},
-                                                                    {"verdict", std::string(to_string(look->verdict))},
-                                                                    {"hops", json::value_from(look->seen.way)},
-                                                                    {"expected_ms", expected},
-                                                                    {"offline", run.options.offline},
-                                                                    {"downtime_ms", rollout::expected_downtime_ms(run, planned)},
-                                                                    {"checks", json::parse(rollout::to_json(look->checks))},
-                                                                    {"steps", std::move(steps)}}));
+    co_return http::json_response(
+        200, json::serialize(json::object{{"from", run.from},
+                                          {"to", run.to},
+                                          {"possible", !look->failed()},
+                                          {"verdict", std::string(to_string(look->verdict))},
+                                          {"hops", json::value_from(look->seen.way)},
+                                          {"expected_ms", expected},
+                                          {"offline", run.options.offline},
+                                          {"downtime_ms", rollout::expected_downtime_ms(run, planned)},
+                                          {"checks", json::parse(rollout::to_json(look->checks))},
+                                          {"steps", std::move(steps)}}));
   }
 
   Async<http::Response> events(http::Request request) {
