@@ -144,7 +144,7 @@ void add_users_commands(CLI::App& app, int& exit_code) {
   lister->add_option("--limit", list_options->limit, "Show so many")->check(CLI::Range(1, 200))->capture_default_str();
   lister->add_flag("--json", list_options->as_json, "As REST gives it");
 
-  auto [adder, add_options] = named("add", "Add a user to the site", add);
+  auto [adder, add_options] = named("add", "Add a user, who may sign in from then on", add);
   adder->add_option("--full-name", add_options->full_name, "As pages show it; without it the name");
   adder->add_option("--email", add_options->email, "E-mail address");
   adder->add_flag("--administrator", add_options->administrator, "A system administrator from the beginning");

@@ -198,6 +198,7 @@ test("Upgrade history lists the runs and tells everything of one", { timeout: 24
   await expectGood(page, "history-run", page.locator(".piece-restart"));
   await page.getByText(/^Audit log of that time \([1-9]/).click();
   await page.getByText("Finalize approved").waitFor();
+  await page.getByText("Run begun").waitFor();
   await page.getByText(/^All steps \(/).click();
   await page.getByRole("cell", { name: "node2: drain", exact: true }).waitFor();
   const coming = page.waitForEvent("download");

@@ -167,6 +167,18 @@ TEST_F(Administration, SettingsAndHostsAreToldWithoutSecrets) {
   EXPECT_TRUE(array_at(hosts, "hosts")->empty());
 }
 
+TEST_F(Administration, WhoBeginsAndSteersARunIsInTheAuditLog) {
+  auto admin = node.admin();
+  const auto made = admin.post("/rest/afloat/1/runs", R"({"to":"9.9.9","reason":"CHG-7"})");
+  ASSERT_EQ(made.status, 201) << *made.body;
+  const auto id = int_or(json::parse(*made.body).as_object(), "id");
+  EXPECT_EQ(admin.post(fmt::format("/rest/afloat/1/runs/{}/resume", id)).status, 409) << "it has not paused";
+  EXPECT_EQ(admin.post(fmt::format("/rest/afloat/1/runs/{}/pause", id)).status, 202);
+  EXPECT_EQ(admin.post(fmt::format("/rest/afloat/1/runs/{}/cancel", id)).status, 202);
+  EXPECT_EQ(kinds("text=%22run%22"), "run_cancel run_pause run_create");
+  EXPECT_TRUE(node.afloat({"upgrade", "history"}).output.contains("CHG-7"));
+}
+
 TEST_F(Administration, AnyNodePassesADrainOnToTheOneThatIsMeant) {
   LoneNode other(database.connection());
   other.name = "other";

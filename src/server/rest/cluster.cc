@@ -8,9 +8,9 @@
 #include "server/auth.h"
 #include "server/metrics.h"
 #include "server/rest/cluster_json.h"
+#include "server/rest/events.h"
 #include "server/rest/node_calls.h"
 #include "server/rest/node_routes.h"
-#include "store/event_store.h"
 
 namespace afloat::server {
 
@@ -79,7 +79,8 @@ class ClusterResource {
     }
     if (verb == "return") view = co_await control_.undrain(admin->user_name);
     if (!view) co_return http::error_response(view.error());
-    if (view->state != before && !told) co_await note(admin->user_name, verb, request.deadline);
+    if (view->state != before && !told)
+      co_await note_event(context_, admin->user_name, std::string(verb), json::object{{"node", name}}, request.deadline);
     co_return http::json_response(200, json::serialize(drain_json(*view)));
   }
 
@@ -117,12 +118,6 @@ class ClusterResource {
   }
 
  private:
-  // Who asked for it: the change of state itself is told by the node. What can't be noted is done all the same.
-  Async<void> note(std::string actor, std::string_view verb, Deadline deadline) {
-    const auto detail = json::serialize(json::object{{"node", context_.node.name}});
-    (void)co_await context_.database.read(store::event_statement(std::move(actor), std::string(verb), detail), deadline);
-  }
-
   Context& context_;
   ClusterStore& cluster_;
   NodeControl& control_;

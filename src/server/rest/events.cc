@@ -116,6 +116,11 @@ json::array events_json(const std::vector<Event>& events) {
   return results;
 }
 
+Async<void> note_event(Context& context, std::string actor, std::string kind, json::object detail, Deadline deadline) {
+  (void)co_await context.database.read(
+      store::event_statement(std::move(actor), std::move(kind), json::serialize(detail)), deadline);
+}
+
 void add_event_routes(http::Router& router, Context& context) {
   router.add("GET", "/rest/afloat/1/events", [&context](http::Request r) { return list(context, std::move(r)); });
   router.add("GET", "/rest/afloat/1/events/export",

@@ -1,5 +1,6 @@
 #pragma once
 #include <boost/json/fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "adapters/http/router.h"
@@ -8,6 +9,10 @@
 
 namespace afloat::server {
 
+/// Who asked for something, in the audit log; what comes of it is told by whoever does it. What can't be noted is done
+/// all the same.
+Async<void> note_event(Context& context, std::string actor, std::string kind, boost::json::object detail,
+                       Deadline deadline);
 boost::json::array events_json(const std::vector<store::Event>& events);
 /// /rest/afloat/1/events, the audit log in pages (limit, before) and by kind, text, since and until; events/export, the
 /// same as a file of CSV or JSON, at most the newest 10,000. System administrators only.
