@@ -46,7 +46,10 @@ export function FormAsk({ question, onClose }: { question: FormQuestion; onClose
       setBusy(false);
     }
   };
-  const set = (name: string, value: string) => setFilled((before) => ({ ...before, [name]: value }));
+  const set = (name: string, value: string) => {
+    setFilled((before) => ({ ...before, [name]: value }));
+    setFault("");
+  };
   return (
     <dialog class="ask" ref={dialog} onClose={onClose} aria-labelledby={`${id}-title`}>
       <form onSubmit={act}>
