@@ -242,9 +242,13 @@ TEST_F(Pages, SayWhatToDoWhereThereIsNothingYet) {
   database_.query("update space set homepage_id = null returning 1");
   database_.query("delete from page returning 1");
   database_.query("delete from space returning 1");
-  LoneNode& node = node_;
-  HttpClient admin = node.admin();
-  expect_words(*admin.get("/").body, {"There is no space yet", "/rest/api/space", "No page has been written yet"});
+  expect_words(shown("/"), {"There is no space yet", "action=\"/spaces\"", "No page has been written yet"});
+  const auto token = browser().field("/", "csrf");
+  EXPECT_EQ(browser().post("/spaces", "name=Team&key=TEAM&csrf=stolen").status, 403);
+  EXPECT_EQ(browser().post("/spaces", "name=Team&key=a+b&csrf=" + token).status, 400);
+  EXPECT_EQ(browser().post("/spaces", "name=A+%26+B&key=TEAM&csrf=" + token).headers.get("Location"), "/spaces/TEAM");
+  expect_words(shown("/spaces/TEAM"), {"A &amp; B", "Write the first page"});
+  EXPECT_EQ(browser().post("/spaces", "name=Again&key=team&csrf=" + token).status, 400) << "the key is taken";
 }
 
 }  // namespace

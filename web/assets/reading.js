@@ -264,8 +264,8 @@ const afloat = (() => {
   // ------------------------------------------------------------------------------------------------ labels and files
 
   function fold(details) {
-    details.addEventListener('toggle', () => {
-      if (details.open) $('input:not([type=hidden])', details)?.focus();
+    $('summary', details).addEventListener('click', () => {
+      if (!details.open) setTimeout(() => $('input:not([type=hidden])', details)?.focus());
     });
     details.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || !details.open) return;

@@ -3,6 +3,7 @@
 #include <boost/json.hpp>
 
 #include "adapters/http/router.h"
+#include "base/text.h"
 #include "server/concurrently.h"
 #include "server/pages/common.h"
 #include "server/pages/tree.h"
@@ -33,8 +34,6 @@ Async<http::Response> home(Context& context, http::Request request) {
   boost::json::array list;
   for (const auto& space : *spaces)
     list.push_back(boost::json::object{{"url", space_url(space.key)}, {"name", space.name}, {"key", space.key}});
-  data["administrator"] = visitor->administrator;
-  data["base_url"] = context.config.base_url;
   data["any_spaces"] = !list.empty();
   data["spaces"] = std::move(list);
   data["any_recent"] = !recent->empty();
@@ -71,10 +70,30 @@ Async<http::Response> space_home(Context& context, http::Request request) {
   co_return show(context, "space", data);
 }
 
+Async<http::Response> make_space(Context& context, http::Request request) {
+  auto visitor = co_await admit_visitor(context, request);
+  if (!visitor) co_return std::move(visitor.error());
+  auto form = http::parse_form(request);
+  if (!form) co_return show_error(context, *visitor, form.error());
+  if (auto genuine = context.auth.check_csrf(request, *visitor, form_value(*form, "csrf")); !genuine)
+    co_return show_error(context, *visitor, genuine.error());
+  store::NewSpace space;
+  space.key = trim(form_value(*form, "key"));
+  space.name = trim(form_value(*form, "name"));
+  space.homepage_body = "<p>This is the home page of " + escape_html(space.name) + ".</p>";
+  space.author = visitor->user_id;
+  const auto deadline = request.deadline;
+  auto made = co_await with_gates<store::Space>(
+      context, deadline, [&](Gates gates) { return store::create_space(context.database, gates, space, deadline); });
+  if (!made) co_return show_error(context, *visitor, made.error());
+  co_return http::redirect(space_url(made->key));
+}
+
 }  // namespace
 
 void add_home_routes(http::Router& router, Context& context) {
   router.add("GET", "/", [&context](http::Request request) { return home(context, std::move(request)); });
+  router.add("POST", "/spaces", [&context](http::Request request) { return make_space(context, std::move(request)); });
   router.add("GET", "/spaces/{key}",
              [&context](http::Request request) { return space_home(context, std::move(request)); });
 }
