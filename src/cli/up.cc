@@ -10,6 +10,7 @@
 #include "cli/release_signing.h"
 #include "cli/stage.h"
 #include "local/site.h"
+#include "server/identity.h"
 
 namespace afloat::cli {
 namespace {
@@ -19,6 +20,7 @@ struct UpOptions {
   int base_port = 8080;
   std::string data, catalogue = "catalogue", version;
   std::vector<std::string> trusted_keys;
+  bool first_run = false;
 };
 
 /// What a fresh site starts with where nobody said: the highest release of the catalogue.
@@ -41,6 +43,20 @@ std::string exports_of(const local::Site& site) {
   return line;
 }
 
+/// How to get in; a site that was set up before has its account, whatever was asked for.
+Result<std::string> way_in(local::Site& site) {
+  http::ClientRequest request;
+  request.url = site.url() + "/status";
+  auto status = site.client().send_blocking(std::move(request), std::chrono::seconds(5));
+  if (!status) return std::unexpected(status.error());
+  if (!status->body->contains("FIRST_RUN"))
+    return fmt::format("{}   sign in as admin with {}", site.url(), site.admin_password());
+  auto code = server::setup_code(site.dir() + "/home");
+  if (!code) return std::unexpected(code.error());
+  return fmt::format("{0}/setup?code={1}   set it up as admin with {2}: so the conductor signs in, too", site.url(), *code,
+                     site.admin_password());
+}
+
 Result<void> run_up(const UpOptions& options, Stages& stages) {
   stages.begin(fmt::format("Start a site of {} nodes", options.nodes), "5 s");
   local::SiteOptions site_options;
@@ -49,6 +65,7 @@ Result<void> run_up(const UpOptions& options, Stages& stages) {
   site_options.nodes = options.nodes;
   site_options.base_port = options.base_port;
   site_options.conductor = true;
+  site_options.first_run = options.first_run;
   if (!options.trusted_keys.empty()) {
     auto keys = trusted_keys_of(options.trusted_keys, "");
     if (!keys) return std::unexpected(keys.error());
@@ -66,8 +83,10 @@ Result<void> run_up(const UpOptions& options, Stages& stages) {
   }
   if (interrupted()) return fail(ErrorKind::unavailable, "Stopped while the site was starting.");
   if (auto started = (*site)->start_nodes(version); !started) return started;
+  auto way = way_in(**site);
+  if (!way) return std::unexpected(way.error());
   stages.end();
-  stages.good(fmt::format("{}   sign in as admin with {}", (*site)->url(), (*site)->admin_password()));
+  stages.good(*way);
   for (const auto& node : (*site)->nodes()) stages.line(fmt::format("{}  {}", node.name, node.url()));
   stages.line(fmt::format("configuration: {}", (*site)->config()));
   stages.line("for the other commands, in another shell:");
@@ -96,6 +115,8 @@ void add_up_command(CLI::App& app, int& exit_code) {
                       "Release to start with (default: where the site is, or the highest there is)");
   command->add_option("--base-port", options->base_port, "Port of the balancer; the nodes have the next ones")
       ->capture_default_str();
+  command->add_flag("--first-run", options->first_run,
+                    "Begin without an administrator, at the page that makes the first account");
   command->callback([options, &exit_code] {
     init_crypto();
     catch_interrupts();

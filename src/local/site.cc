@@ -202,7 +202,7 @@ Result<void> Site::start_agents() {
     // Were we killed, the agent gets SIGTERM and takes its nodes with it: a local site leaves nothing behind.
     run.argv = {options_.program, "agent", "--config", config(), "--host", host, "--stop-nodes"};
     run.env = options_.env;
-    run.env["AFLOAT_ADMIN_PASSWORD"] = options_.admin_password;
+    run.env["AFLOAT_ADMIN_PASSWORD"] = options_.first_run ? "" : options_.admin_password;
     run.log = dir_ + "/logs/agent-" + host + ".log";
     auto process = Process::start(run);
     if (!process) return std::unexpected(process.error());

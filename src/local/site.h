@@ -30,6 +30,9 @@ struct SiteOptions {
   bool host_per_node = false;    ///< otherwise one agent host, "host1"
   std::optional<int> base_port;  ///< balancer; nodes follow. Otherwise a free block
   std::string admin_password;    ///< "" = random
+  /// Nodes make no administrator: the first account is made at /setup. The conductor signs in as admin with
+  /// `admin_password` all the same, so whoever makes the account gives it these.
+  bool first_run = false;
   bool fsync = true;
   bool surge_node = false;                      ///< "surge1" stands by for the conductor's runs
   bool conductor = false;                       ///< also run `afloat conductor`

@@ -38,6 +38,9 @@ export async function signIn(page, site, name = "admin", password = site.passwor
 
 const folder = process.env.AFLOAT_SCREENS;
 
+/** No picture is higher than what people scroll through to see how a page is. */
+const highest = { wide: 1800, 390: 2200 };
+
 /** Wide and at 390 px, where AFLOAT_SCREENS names a folder. */
 export async function screens(page, name) {
   if (!folder) return;
@@ -49,7 +52,9 @@ export async function screens(page, name) {
   ]) {
     await page.setViewportSize({ width, height });
     await page.waitForTimeout(150);
-    await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`), fullPage: (await page.locator("dialog[open]").count()) === 0 });
+    // A page is shown whole, a dialog over what can be seen of it.
+    const whole = (await page.locator("dialog[open]").count()) === 0 ? await page.evaluate(() => document.documentElement.scrollHeight) : height;
+    await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`), fullPage: true, clip: { x: 0, y: 0, width, height: Math.min(Math.max(whole, height), highest[kind]) } });
   }
   await page.setViewportSize(before);
 }

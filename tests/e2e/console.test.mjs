@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
-import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
-import { expectAccessible, expectNothingSideways, openConsole as open, shifted } from "./looks.mjs";
+import { newPage, signIn, startBrowser } from "./browser.mjs";
+import { expectGoodLooks, expectStill, open } from "./looks.mjs";
 import { bundles, startSite } from "./site.mjs";
 
 const { from, to } = bundles();
@@ -74,8 +74,7 @@ test("whoever is not signed in is sent to sign in, and comes back to the console
   await page.getByRole("heading", { name: "Plan your upgrade", level: 1 }).waitFor();
   await page.reload();
   await button(page, `Start the upgrade to ${to}`).waitFor();
-  const still = await shifted(page);
-  assert.ok(still < 0.1, `layout shift of ${still}`);
+  await expectStill(page, "Plan your upgrade");
   assert.deepEqual(wrong, []);
   await context.close();
 });
@@ -170,11 +169,7 @@ test("an upgrade is cancelled half-way by clicks, and every node is on the old r
   await page.locator("#in-the-way").getByText("the release notes are not acknowledged").waitFor();
   // After its first seconds the site knows everything that the checks ask for.
   await page.waitForFunction(() => document.querySelectorAll(".check-counts").length === 1 && !document.querySelector(".check-counts").textContent.includes("not known"), null, { timeout: 60_000 });
-  await screens(page, "plan");
-  await expectAccessible(page, "Plan your upgrade");
-  await page.setViewportSize({ width: 390, height: 844 });
-  await expectNothingSideways(page, "Plan your upgrade");
-  await page.setViewportSize({ width: 1280, height: 900 });
+  await expectGoodLooks(page, "plan");
   await button(page, "I have read these release notes").click();
   await page.getByText("Read by admin").waitFor();
   await page.waitForFunction((name) => [...document.querySelectorAll("button")].some((each) => each.textContent === name && !each.disabled), `Start the upgrade to ${to}`);
@@ -204,15 +199,12 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   const second = await openConsole("/admin/upgrade");
   await expectPhase(page, "STABLE");
   await page.waitForSelector(".nodes tbody tr");
-  await expectAccessible(page, "Rolling upgrades, stable");
-  const still = await shifted(page);
-  assert.ok(still < 0.1, `layout shift of ${still}`);
-  await screens(page, "stable");
+  await expectGoodLooks(page, "stable");
 
   const start = await planAndStart(page);
   await page.getByText("All of them were acknowledged.").waitFor();
   await start.click();
-  await screens(page, "plan-start");
+  await expectGoodLooks(page, "plan-start");
   await button(page, "Start").click();
   await page.waitForSelector(".timeline");
   await second.page.waitForSelector(".timeline", { timeout: 15_000 });
@@ -222,11 +214,7 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   await button(page, "Pause").click();
   await button(page, "Resume").waitFor({ timeout: 60_000 });
   await expectPhase(page, "MIXED");
-  await screens(page, "rolling");
-  await expectAccessible(page, "Rolling upgrades, mixed");
-  await page.setViewportSize({ width: 390, height: 844 });
-  await expectNothingSideways(page, "Rolling upgrades");
-  await page.setViewportSize({ width: 1280, height: 900 });
+  await expectGoodLooks(page, "rolling");
   await button(page, "Resume").click();
 
   const finalize = button(page, "Run upgrade tasks and finalize upgrade");
@@ -236,8 +224,7 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
     await watching.waitForFunction(() => document.querySelectorAll(".piece-restart").length >= 12, null, { timeout: 10_000 });
     await watching.locator(".live").getByText("Live").waitFor();
   }
-  await screens(page, "held");
-  await expectAccessible(page, "Rolling upgrades, held");
+  await expectGoodLooks(page, "held");
 
   // With the keyboard alone, as some have to.
   await finalize.focus();
@@ -252,8 +239,7 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   await expectPhase(page, "READY_TO_RUN_UPGRADE_TASKS");
   await name.fill("");
   await page.keyboard.type("Afloat");
-  await screens(page, "finalize");
-  await expectAccessible(page, "the question before finalizing");
+  await expectGoodLooks(page, "finalize");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Latest upgrade" }).waitFor({ timeout: 60_000 });
   for (const watching of [page, second.page]) {
@@ -265,8 +251,7 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   await page.getByRole("heading", { name: "Latest upgrade" }).waitFor();
   await page.waitForSelector(".piece-finalize");
   assert.equal(await button(page, "Reload").count(), 0);
-  await screens(page, "finished");
-  await expectAccessible(page, "Rolling upgrades, finished");
+  await expectGoodLooks(page, "finished");
 
   const cluster = await site.call("GET", "/rest/afloat/1/cluster");
   assert.equal(cluster.body.clusterVersion, to);

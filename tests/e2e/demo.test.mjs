@@ -1,13 +1,12 @@
 // `afloat demo --hands-on`, finished by clicks alone while its load runs: it says where to click, and ends with the report.
 // Started by ./run test e2e.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { bundles } from "./site.mjs";
+import { bundles, start } from "./site.mjs";
 
 const { program, catalogue, from, to } = bundles();
 
@@ -18,19 +17,13 @@ test("the demo is finished by clicks alone, with no request failed", { timeout: 
   for (const name of ["index", "harbour", "anchor", "tides", "signals"])
     await writeFile(path.join(folder, "content", `${name}.html`), `<html><head><title>The ${name}</title></head><body><h1>The ${name}</h1><p>All about the ${name}; see <a href="index.html">the start</a>.</p></body></html>`);
   const report = path.join(folder, "report");
-  const demo = spawn(program, ["demo", "--hands-on", "--from", from, "--to", to, "--catalogue", catalogue, "--content", path.join(folder, "content"), "--report", report, "--rate", "60", "--users", "10", "--seconds-before", "1", "--seconds-after", "1"], { stdio: ["ignore", "pipe", "pipe"] });
-  let screen = "";
-  for (const stream of [demo.stdout, demo.stderr]) stream.on("data", (text) => (screen += text));
-  const ended = new Promise((resolve) => demo.once("exit", resolve));
-  t.after(async () => {
-    if (demo.exitCode === null) demo.kill("SIGINT");
-    await ended;
-  });
-  for (let waited = 0; !screen.includes("The demo goes on by itself"); waited += 1) {
-    assert.ok(demo.exitCode === null && waited < 1200, screen);
+  const demo = start(program, ["demo", "--hands-on", "--from", from, "--to", to, "--catalogue", catalogue, "--content", path.join(folder, "content"), "--report", report, "--rate", "60", "--users", "10", "--seconds-before", "1", "--seconds-after", "1"]);
+  t.after(() => demo.stop());
+  for (let waited = 0; !demo.said().includes("The demo goes on by itself"); waited += 1) {
+    assert.ok(demo.alive() && waited < 1200, demo.said());
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
-  const [, address, user, password] = /In your browser: (\S+)\s+user (\S+), password (\S+)/.exec(screen) ?? assert.fail(screen);
+  const [, address, user, password] = /In your browser: (\S+)\s+user (\S+), password (\S+)/.exec(demo.said()) ?? assert.fail(demo.said());
 
   const browser = await startBrowser();
   t.after(() => browser.close());
@@ -52,7 +45,7 @@ test("the demo is finished by clicks alone, with no request failed", { timeout: 
   await page.waitForSelector('.status-phase[data-phase="STABLE"]', { timeout: 60_000 });
   assert.deepEqual(wrong, []);
 
-  assert.equal(await ended, 0, screen);
+  assert.equal(await demo.ended, 0, demo.said());
   const { outcome } = JSON.parse(await readFile(path.join(report, "report.json"), "utf8"));
-  assert.equal(outcome, "succeeded", screen);
+  assert.equal(outcome, "succeeded", demo.said());
 });

@@ -14,7 +14,7 @@ test("finalizing that failed is read, mended and retried in the console, while t
   const folder = await mkdtemp(path.join(tmpdir(), "afloat-e2e-"));
   t.after(() => rm(folder, { recursive: true, force: true }));
   const mended = path.join(folder, "mended");
-  const site = await startSite({ AFLOAT_FAULT_MENDED: mended });
+  const site = await startSite({ env: { AFLOAT_FAULT_MENDED: mended } });
   t.after(() => site.stop());
   const browser = await startBrowser();
   t.after(() => browser.close());

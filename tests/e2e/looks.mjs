@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { createRequire } from "node:module";
-import { newPage, signIn } from "./browser.mjs";
+import { newPage, screens, signIn } from "./browser.mjs";
 
 const axe = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -22,18 +22,37 @@ export async function expectNothingSideways(page, where) {
   assert.ok(width[0] <= width[1], `${where} is ${width[0]} px wide in a window of ${width[1]} px`);
 }
 
-/** A page of the console, signed in; `shifted` then tells how far things have jumped since. */
-export async function openConsole(browser, site, where, expected) {
-  const visit = await newPage(browser, {}, expected);
-  await visit.page.addInitScript(() => {
+/** Counts from now on, in each document that the page opens, how far things jump that nobody has touched. */
+export async function watchShifts(page) {
+  await page.addInitScript(() => {
     window.shifts = [];
     new PerformanceObserver((list) => {
       for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
     }).observe({ type: "layout-shift", buffered: true });
   });
+}
+export async function expectStill(page, where) {
+  const shift = await page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));
+  assert.ok(shift < 0.05, `layout shift of ${shift} on ${where}`);
+}
+
+/** All of it, wide and narrow; and pictures, where they are wanted. `picture` is their name, "" for none. */
+export async function expectGoodLooks(page, where, picture = where) {
+  await expectStill(page, where);
+  await expectAccessible(page, where);
+  await page.setViewportSize({ width: 390, height: 844 });
+  await expectNothingSideways(page, where);
+  await expectAccessible(page, `${where} at 390 px`);
+  await page.setViewportSize({ width: 1280, height: 900 });
+  if (picture) await screens(page, picture);
+}
+
+/** A page of a fresh visitor who has signed in. `as`: who, if not the administrator; what else is in it is the browser's. */
+export async function open(browser, site, where, expected, { user, password, ...as } = {}) {
+  const visit = await newPage(browser, as, expected);
+  if (as.javaScriptEnabled !== false) await watchShifts(visit.page);
   await visit.page.goto(site.url + where);
-  await signIn(visit.page, site);
+  await signIn(visit.page, site, user, password);
   await visit.page.waitForURL(site.url + where);
   return visit;
 }
-export const shifted = (page) => page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
 import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
-import { expectAccessible, expectNothingSideways, openConsole as open, shifted } from "./looks.mjs";
+import { expectAccessible, expectGoodLooks, open } from "./looks.mjs";
 import { bundles, startSite } from "./site.mjs";
 
 const { from, to } = bundles();
@@ -23,17 +23,10 @@ after(async () => {
 const button = (at, name) => at.getByRole("button", { name, exact: true });
 const openConsole = (where, expected) => open(browser, site, where, expected);
 
-/** Wide and narrow, for everybody, without jumps. `ready`: something that is there once the page is. */
-async function expectGood(page, name, ready, picture = true) {
+/** `ready`: something that is there once the page is. */
+async function expectGood(page, name, ready, picture = name) {
   await ready.first().waitFor();
-  const still = await shifted(page);
-  assert.ok(still < 0.1, `${name}: layout shift of ${still}`);
-  await expectAccessible(page, name);
-  if (picture) await screens(page, name);
-  await page.setViewportSize({ width: 390, height: 844 });
-  await expectNothingSideways(page, name);
-  await expectAccessible(page, `${name} at 390 px`);
-  await page.setViewportSize({ width: 1280, height: 900 });
+  await expectGoodLooks(page, name, picture);
 }
 
 test("every page is in the list, which is closed where it is narrow, and each is reached by the keyboard", async () => {

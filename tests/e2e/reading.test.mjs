@@ -2,8 +2,9 @@
 // The tests of this file use one node after one another, in their order.
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
-import { newPage, screens, signIn, startBrowser } from "./browser.mjs";
-import { expectAccessible, expectNothingSideways } from "./looks.mjs";
+import { screens, signIn, startBrowser } from "./browser.mjs";
+import { expectAccessible, expectGoodLooks, expectStill, open } from "./looks.mjs";
+import { runbook } from "./sample.mjs";
 import { startTrial } from "./site.mjs";
 
 let site;
@@ -27,14 +28,6 @@ async function save(title, body, version) {
   assert.equal(saved.status, 200, JSON.stringify(saved));
 }
 
-const runbook = `<p>How we move the database to another host. Read it to the end before you begin.</p>
-<h2>Before</h2><ul><li>Tell the people on call</li><li>Check that the backup of last night is complete</li></ul>
-<h2>Steps</h2><p>Stop the writers, wait until the replica has caught up, and promote it.</p>
-<ac:structured-macro ac:name="code"><ac:parameter ac:name="language">sh</ac:parameter><ac:plain-text-body><![CDATA[pg_ctl promote -D /var/lib/postgresql
-psql -c 'select pg_is_in_recovery()']]></ac:plain-text-body></ac:structured-macro>
-<h2>After</h2><table><tbody><tr><th>What</th><th>Who</th></tr><tr><td>Watch the replica</td><td>on call</td></tr></tbody></table>
-<ac:structured-macro ac:name="note"><ac:rich-text-body><p>The old host stays untouched for a day.</p></ac:rich-text-body></ac:structured-macro>`;
-
 before(async () => {
   site = await startTrial();
   browser = await startBrowser();
@@ -44,44 +37,18 @@ after(async () => {
   await site?.stop();
 });
 
-async function visit(where, options = {}, expected = undefined) {
-  const opened = await newPage(browser, options, expected);
-  if (options.javaScriptEnabled !== false)
-    await opened.page.addInitScript(() => {
-      window.shifts = [];
-      new PerformanceObserver((list) => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
-      }).observe({ type: "layout-shift", buffered: true });
-    });
-  await opened.page.goto(site.url + where);
-  await signIn(opened.page, site);
-  await opened.page.waitForURL(site.url + where);
-  return opened;
-}
-async function expectStill(page, where) {
-  await page.waitForTimeout(200);
-  const shift = await page.evaluate(() => window.shifts.reduce((sum, value) => sum + value, 0));
-  assert.ok(shift < 0.02, `layout shift of ${shift} on ${where}`);
-}
-async function look(page, name) {
-  await expectAccessible(page, name);
-  await page.setViewportSize({ width: 390, height: 844 });
-  await expectNothingSideways(page, name);
-  await expectAccessible(page, `${name} at 390 px`);
-  await page.setViewportSize({ width: 1280, height: 900 });
-  await screens(page, name);
-}
+const visit = (where, as = {}, expected = undefined) => open(browser, site, where, expected, as);
 
 test("an empty wiki says how to begin", async () => {
   const { page, context, wrong } = await visit("/");
   await page.getByText("There is no space yet.").waitFor();
-  await look(page, "pages-nothing-yet");
+  await expectGoodLooks(page, "pages-nothing-yet");
   await page.getByLabel("Name").fill("Operations");
   await page.getByLabel("Key").fill("OPS");
   await page.getByRole("button", { name: "Make the space" }).click();
   await page.waitForURL(`${site.url}/spaces/OPS`);
   await page.getByRole("link", { name: "Write the first page" }).waitFor();
-  await look(page, "pages-empty-space");
+  await expectGoodLooks(page, "pages-empty-space");
   assert.deepEqual(wrong, []);
   await context.close();
 });
@@ -138,7 +105,7 @@ test("titles are offered while one types, and the keyboard is enough", async () 
   await page.keyboard.press("Enter");
   await page.waitForURL(/\/search\?q=quote/);
   await page.getByText("No page has all of these words.").waitFor();
-  await look(page, "pages-no-results");
+  await expectGoodLooks(page, "pages-no-results");
   assert.deepEqual(wrong, []);
   await context.close();
 });
@@ -155,12 +122,13 @@ test("the tree opens where one asks, remembers it, and nothing moves about", asy
   await page.reload();
   await page.locator(".tree").getByRole("link", { name: "Drills" }).waitFor();
   assert.equal(await opener.getAttribute("aria-expanded"), "true");
+  await page.waitForTimeout(200);
   await expectStill(page, "a page with branches opened");
   await opener.click();
   assert.equal(await page.locator(".tree").getByRole("link", { name: "Drills" }).isVisible(), false);
   await page.goto(`${site.url}/pages/${ids["Moving the database"]}`);
   await expectStill(page, "a page with contents");
-  await look(page, "pages-article");
+  await expectGoodLooks(page, "pages-article", "");
   await page.setViewportSize({ width: 390, height: 844 });
   await page.reload();
   assert.equal(await page.locator(".side").isVisible(), false);
@@ -209,7 +177,7 @@ test("labels and files are hung on a page from the page itself", async () => {
   await files.setInputFiles({ name: "rota.txt", mimeType: "text/plain", buffer: Buffer.from("Monday: nobody") });
   await page.getByRole("button", { name: "Upload" }).click();
   await page.getByRole("link", { name: "rota.txt" }).waitFor();
-  await look(page, "pages-files");
+  await expectGoodLooks(page, "pages-files");
   assert.deepEqual(wrong, []);
   await context.close();
 });
@@ -227,7 +195,7 @@ test("what is typed is kept by the server, and by the browser until the server h
   assert.equal(await page.evaluate(() => Object.keys(localStorage).length), 0);
   await page.goto(site.url + edit);
   await page.getByText("You have an unsaved draft").waitFor();
-  await look(page, "pages-draft-found");
+  await expectGoodLooks(page, "pages-draft-found");
   // An older draft is not replaced by typing on; what is typed is kept beside it.
   await body(page).fill("<p>typed without a decision</p>");
   await state(page, "Decide above");
@@ -303,16 +271,16 @@ test("whoever saves second sees what the first one changed", async () => {
   await page.getByText("while you were writing").waitFor();
   assert.equal(await body(page).inputValue(), mine);
   assert.deepEqual(await page.locator(".theirs ins").allTextContents(), ["two people"]);
-  await look(page, "pages-conflict");
+  await expectGoodLooks(page, "pages-conflict");
   await page.getByRole("button", { name: "Save as version 4" }).click();
   await page.getByRole("heading", { name: "Before you begin" }).waitFor();
   await page.getByRole("link", { name: "History" }).click();
-  await look(page, "pages-history");
+  await expectGoodLooks(page, "pages-history", "");
   await page.getByRole("radio", { name: "From version 1" }).check();
   await page.getByRole("button", { name: "Compare the chosen versions" }).click();
   await page.locator("ins").first().waitFor();
   await expectStill(page, "the changes");
-  await look(page, "pages-diff");
+  await expectGoodLooks(page, "pages-diff", "");
   await context.close();
 });
 
@@ -326,7 +294,7 @@ test("a preview stands beside the text and follows it", async () => {
   assert.match(await shown.innerText(), /end of a session/);
   await body(page).fill("<p>one</p><h2>two</h2>");
   await shown.getByRole("heading", { name: "two" }).waitFor();
-  await look(page, "pages-preview");
+  await expectGoodLooks(page, "pages-preview");
   await page.getByRole("button", { name: "Close" }).click();
   assert.equal(await page.locator(".preview").isVisible(), false);
   assert.deepEqual(wrong, []);
@@ -356,7 +324,7 @@ test("buttons write the markup, and a page is linked by its title", async () => 
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.activeElement.id === "af-body");
   assert.equal(await body(page).inputValue(), '<h2>Why</h2>\n<ul>\n<li>first</li>\n<li>second</li>\n</ul>\n<ac:link><ri:page ri:content-title="Drills"/></ac:link>');
-  await look(page, "pages-writing");
+  await expectGoodLooks(page, "pages-writing");
   await state(page, "Draft saved at");
   await page.getByRole("button", { name: "Create" }).click();
   await page.locator("article.wiki").getByRole("link", { name: "Drills" }).click();

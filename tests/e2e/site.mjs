@@ -1,5 +1,6 @@
 // A whole site on this machine, as `afloat up` makes it: three nodes behind HAProxy, PostgreSQL, an agent, a conductor.
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -10,6 +11,30 @@ function needed(name) {
   const value = process.env[name];
   if (!value) throw new Error(`${name} is not set: start this with ./run test e2e`);
   return value;
+}
+
+const running = new Set();
+process.on("exit", () => {
+  for (const child of running) child.kill("SIGINT");
+});
+// However this ends, so that nothing is left at work; each program ends by itself what it has started.
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, () => process.exit(1));
+
+/** Our program, which ends with us at the latest. `stop(signal)` waits until it has ended. */
+export function start(program, args, env = {}) {
+  const child = spawn(program, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  let said = "";
+  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
+  running.add(child);
+  const ended = new Promise((resolve) => child.once("exit", resolve));
+  ended.then(() => running.delete(child));
+  const alive = () => child.exitCode === null && child.signalCode === null;
+  const stop = async (signal = "SIGINT") => {
+    if (alive()) child.kill(signal);
+    await Promise.race([ended, pause(20_000, undefined, { ref: false })]);
+    if (alive()) child.kill("SIGKILL");
+  };
+  return { ended, alive, stop, said: () => said };
 }
 
 export const bundles = () => ({
@@ -53,56 +78,45 @@ export async function startTrial() {
   const data = await mkdtemp(path.join(tmpdir(), "afloat-e2e-"));
   const password = "trial-password";
   const url = `http://127.0.0.1:${port}`;
-  const child = spawn(needed("AFLOAT_PROGRAM"), ["serve", "--trial", "--data", data, "--port", String(port)], {
-    stdio: "ignore",
-    env: { ...process.env, AFLOAT_ADMIN_PASSWORD: password },
-  });
-  const ended = new Promise((resolve) => child.once("exit", resolve));
+  const node = start(needed("AFLOAT_PROGRAM"), ["serve", "--trial", "--data", data, "--port", String(port)], { AFLOAT_ADMIN_PASSWORD: password });
+  process.on("exit", () => rmSync(data, { recursive: true, force: true }));
   const stop = async () => {
-    if (child.exitCode === null) child.kill("SIGTERM");
-    await Promise.race([ended, pause(10_000, undefined, { ref: false })]);
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
+    await node.stop();
     await rm(data, { recursive: true, force: true });
   };
   for (let waited = 0; !(await fetch(`${url}/health/ready`).catch(() => null))?.ok; waited += 1) {
-    if (child.exitCode !== null || waited > 300) {
+    if (!node.alive() || waited > 300) {
       await stop();
-      throw new Error("the trial did not start");
+      throw new Error(`the trial did not start:\n${node.said()}`);
     }
     await pause(100);
   }
   return { url, password, stop, call: calling(url, password) };
 }
 
-/** `env`: what agent and nodes find in their environment besides ours. */
-export async function startSite(env = {}) {
+/**
+ * `env`: what agent and nodes find in their environment besides ours. `firstRun`: nobody has an account yet; `setup` is
+ * then the address of the page that makes the first one, which is to be admin with `password`.
+ */
+export async function startSite({ env = {}, firstRun = false } = {}) {
   const { program, catalogue, from } = bundles();
   const port = await freePorts(8);
-  const child = spawn(program, ["up", "--catalogue", catalogue, "--version", from, "--base-port", String(port)], {
-    stdio: ["ignore", "pipe", "pipe"],
-    env: { ...process.env, ...env },
-  });
-  let said = "";
-  for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (said += text));
-  const ended = new Promise((resolve) => child.once("exit", resolve));
-  const stop = async () => {
-    if (child.exitCode === null) child.kill("SIGINT");
-    await Promise.race([ended, pause(20_000, undefined, { ref: false })]);
-    if (child.exitCode === null && child.signalCode === null) child.kill("SIGKILL");
-  };
-  for (let waited = 0; !said.includes("Ctrl-C stops it all"); waited += 1) {
-    if (child.exitCode !== null || waited > 600) {
-      await stop();
-      throw new Error(`the site did not start:\n${said}`);
+  const up = start(program, ["up", "--catalogue", catalogue, "--version", from, "--base-port", String(port), ...(firstRun ? ["--first-run"] : [])], env);
+  for (let waited = 0; !up.said().includes("Ctrl-C stops it all"); waited += 1) {
+    if (!up.alive() || waited > 600) {
+      await up.stop();
+      throw new Error(`the site did not start:\n${up.said()}`);
     }
     await pause(100);
   }
-  const [, url, password] = /(http:\S+)\s+sign in as admin with (\S+)/.exec(said) ?? [];
+  const [, setup, password] = /(http:\S+)\s+(?:sign in|set it up) as admin with ([^\s:]+)/.exec(up.said()) ?? [];
+  const url = setup && new URL(setup).origin;
   return {
     url,
+    setup,
     password,
-    stop,
-    said: () => said,
+    stop: () => up.stop(),
+    said: up.said,
     call: calling(url, password),
   };
 }
