@@ -41,10 +41,21 @@ const folder = process.env.AFLOAT_SCREENS;
 /** No picture is higher than what people scroll through to see how a page is. */
 const highest = { wide: 1800, 390: 2200 };
 
+/** Paths of whoever takes the pictures tell readers nothing. */
+const hidePaths = (page) =>
+  page.evaluate((root) => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) {
+      const shown = texts.currentNode.data.replaceAll(root, "/srv/afloat").replaceAll(/\/tmp\/afloat-\w+/g, "/srv/afloat");
+      if (shown !== texts.currentNode.data) texts.currentNode.data = shown;
+    }
+  }, new URL("..", import.meta.url).pathname.replace(/\/$/, ""));
+
 /** Wide and at 390 px, where AFLOAT_SCREENS names a folder. */
 export async function screens(page, name) {
   if (!folder) return;
   await mkdir(folder, { recursive: true });
+  await hidePaths(page);
   const before = page.viewportSize();
   for (const [kind, width, height] of [
     ["wide", 1280, 800],
