@@ -261,6 +261,16 @@ const afloat = (() => {
     });
   }
 
+  /** Code and tables that are wider than the page can be scrolled with the keyboard, too. */
+  function wideParts(article) {
+    new ResizeObserver(() => {
+      for (const part of all('pre, table', article)) {
+        if (part.scrollWidth > part.clientWidth) part.tabIndex = 0;
+        else part.removeAttribute('tabindex');
+      }
+    }).observe(article);
+  }
+
   // ------------------------------------------------------------------------------------------------ labels and files
 
   function fold(details) {
@@ -323,6 +333,7 @@ const afloat = (() => {
   all('ul.tree').forEach(pageTree);
   const open = $('.side-open');
   if (open) sideButton(open);
+  all('.wiki').forEach(wideParts);
   all('details.pop').forEach(fold);
   all('form.upload').forEach(uploadForm);
   forgetSaved();
