@@ -261,6 +261,33 @@ const afloat = (() => {
     });
   }
 
+  /** Times as they are here; what the page had, and where it is exact, shows when one points at it. */
+  function localTime(time) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) return;
+    time.title = time.textContent;
+    time.textContent = at.toLocaleString([], { day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit', minute: '2-digit' });
+  }
+
+  /** What was looked for, in titles and excerpts, in its usual English forms; a star stands for any ending. */
+  function markWords(results, query) {
+    const forms = (query.match(/[\p{L}\p{N}]{2,}\*?/gu) ?? []).map((word) =>
+      word.endsWith('*') ? `${word.slice(0, -1)}[\\p{L}\\p{N}]*` : `${word.length > 4 ? word.replace(/(ing|ed|es|s|e)$/i, '') : word}(?:ing|e?[sd]|e)?`,
+    );
+    if (!forms.length) return;
+    const found = new RegExp(`(?<![\\p{L}\\p{N}])(?:${forms.join('|')})(?![\\p{L}\\p{N}])`, 'giu');
+    for (const part of all('li > a, li > p', results)) {
+      const text = part.textContent;
+      const pieces = [];
+      let end = 0;
+      for (const match of text.matchAll(found)) {
+        pieces.push(text.slice(end, match.index), element('mark', {}, match[0]));
+        end = match.index + match[0].length;
+      }
+      part.replaceChildren(...pieces, text.slice(end));
+    }
+  }
+
   /** Code and tables that are wider than the page can be scrolled with the keyboard, too. */
   function wideParts(article) {
     new ResizeObserver(() => {
@@ -333,6 +360,9 @@ const afloat = (() => {
   all('ul.tree').forEach(pageTree);
   const open = $('.side-open');
   if (open) sideButton(open);
+  all('time[datetime]').forEach(localTime);
+  const results = $('ol.results');
+  if (results) markWords(results, $('#af-search')?.value ?? '');
   all('.wiki').forEach(wideParts);
   all('details.pop').forEach(fold);
   all('form.upload').forEach(uploadForm);
