@@ -32,8 +32,8 @@ TEST(RunControlOfASite, SoaksHoldsTakesOneNodeBackAndGoesOnWhileNobodyNotices) {
   EXPECT_FALSE(ran.output.contains("--offline") || ran.output.contains("..")) << ran.output;
   Users users(site);
   ASSERT_TRUE(users.begin()) << users.words();
-  // The nodes don't know --soak yet: it goes to the database.
-  ran = say(site, {"upgrade", "run", "--to", bundles().to, "--soak", "3", "--max-load", "0", "--wait"});
+  ran = say(site, {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--soak", "3", "--max-load", "0",
+                   "--wait"});
   EXPECT_EQ(ran.exit_code, 1) << "held: " << ran.output;
   EXPECT_NE(ran.output.find("hold before finalize"), std::string::npos) << ran.output;
   auto run = latest_run(site);
@@ -72,7 +72,7 @@ TEST(RunControlOfASite, PausesBetweenTwoStepsAndCanBeCancelledThen) {
   make_space(site);
   Users users(site, 60);
   ASSERT_TRUE(users.begin()) << users.words();
-  ASSERT_EQ(say(site, {"upgrade", "run", "--to", bundles().to, "--max-load", "0"}).exit_code, 0);
+  ASSERT_EQ(say(site, {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--max-load", "0"}).exit_code, 0);
   ASSERT_TRUE(eventually(seconds(30), [&] { return json::serialize(latest_run(site)).contains("\"await_active\""); }));
   auto ran = say(site, {"upgrade", "pause"});
   EXPECT_EQ(ran.exit_code, 0) << ran.output;
@@ -90,7 +90,7 @@ TEST(RunControlOfASite, WithDowntimeNothingIsLostAndItIsMeasured) {
   Users users(site, 60);
   ASSERT_TRUE(users.begin()) << users.words();
   ASSERT_TRUE(users.work(seconds(2))) << users.words();
-  ASSERT_EQ(say(site, {"upgrade", "run", "--to", bundles().to, "--offline"}).exit_code, 0);
+  ASSERT_EQ(say(site, {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--offline"}).exit_code, 0);
   http::Response away;
   EXPECT_TRUE(eventually(seconds(20), [&] {
     away = site.admin().get("/login");

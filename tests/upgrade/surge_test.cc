@@ -55,7 +55,7 @@ TEST(SurgeNode, ComesBeforeTheFirstNodeGoesAndIsGoneAfterARunAndAfterACancel) {
   Users users(site);
   ASSERT_TRUE(users.begin()) << users.words();
   const auto run = [&](std::vector<std::string> more) {
-    std::vector<std::string> words{"upgrade", "run", "--to", bundles().to, "--surge", "always", "--max-load", "0"};
+    std::vector<std::string> words{"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--surge", "always", "--max-load", "0"};
     words.insert(words.end(), more.begin(), more.end());
     return say(site, words);
   };
