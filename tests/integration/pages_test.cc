@@ -157,6 +157,7 @@ TEST_F(Pages, PreviewWhatWillBeShownAndNothingElse) {
   for (const std::string path : {"/pages/" + id + "/preview", std::string("/spaces/DOC/preview")}) {
     const auto piece = browser().post(path + "?fragment=1", body);
     EXPECT_EQ(piece.status, 200);
+    EXPECT_EQ(piece.headers.get("Content-Security-Policy"), "default-src 'none'; sandbox");
     EXPECT_EQ(*piece.body, fmt::format("<p>hi<a href=\"/pages/{}\">Known</a></p>", id));
     const auto whole = browser().post(path, body);
     EXPECT_EQ(whole.status, 200);

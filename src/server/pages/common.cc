@@ -115,6 +115,14 @@ http::Response show_html(const Context& context, std::string_view html, boost::j
   return with_page_headers(http::html_response(200, std::move(*page)));
 }
 
+http::Response show_piece(std::string html) {
+  auto response = http::html_response(200, std::move(html));
+  response.headers.set("Content-Security-Policy", "default-src 'none'; sandbox");
+  response.headers.set("X-Content-Type-Options", "nosniff");
+  response.headers.set("Cache-Control", "private, no-cache");
+  return response;
+}
+
 http::Response show_error(const Context& context, const Identity& identity, const Error& error) {
   auto plain = http::error_response(error);
   if (plain.drop_connection || plain.status >= 500) return plain;

@@ -25,6 +25,8 @@ void in_space(boost::json::object& data, std::string_view key, std::string_view 
 http::Response show(const Context& context, std::string_view name, const boost::json::object& data, int status = 200);
 /// Ready HTML inside the layout.
 http::Response show_html(const Context& context, std::string_view html, boost::json::object data);
+/// A piece of a page for its script; opened by itself, it can do nothing.
+http::Response show_piece(std::string html);
 /// An error as a page; deadline_exceeded and unavailable as http::error_response gives them.
 http::Response show_error(const Context& context, const Identity& identity, const Error& error);
 

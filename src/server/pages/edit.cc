@@ -215,11 +215,7 @@ Async<http::Response> PageEditing::preview(http::Request request) {
     }
   }
   if (!fragment) co_return show_form(context_, *visitor, *target, *writing);
-  auto response = writing->preview ? http::html_response(200, std::move(*writing->preview))
-                                   : http::text_response(400, writing->error);
-  response.headers.set("X-Content-Type-Options", "nosniff");
-  response.headers.set("Cache-Control", "private, no-store");
-  co_return response;
+  co_return writing->preview ? show_piece(std::move(*writing->preview)) : http::text_response(400, writing->error);
 }
 
 Async<http::Response> PageEditing::save(http::Request request) {

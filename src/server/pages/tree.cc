@@ -63,12 +63,7 @@ Async<http::Response> children(Context& context, http::Request request) {
   const auto& page = found->front();
   auto branch = co_await read_branch(context, page.space_key, *id, start, request.deadline);
   if (!branch) co_return show_error(context, *visitor, branch.error());
-  if (request.query_value("fragment")) {
-    auto response = http::html_response(200, branch_html(*branch, *id, start));
-    response.headers.set("X-Content-Type-Options", "nosniff");
-    response.headers.set("Cache-Control", "private, no-cache");
-    co_return response;
-  }
+  if (request.query_value("fragment")) co_return show_piece(branch_html(*branch, *id, start));
   auto data = frame(context, *visitor, "Pages below " + page.title);
   in_space(data, page.space_key, page.space_name);
   data["url"] = page_url(page.id);
