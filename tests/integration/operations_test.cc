@@ -2,6 +2,7 @@
 
 #include "rollout/run_json.h"
 #include "store/run_store.h"
+#include "store/user_store.h"
 #include "support/protocol.h"
 #include "version/version.h"
 
@@ -92,6 +93,34 @@ TEST(Operations, OfApproveAndCancelAtOnceOneIsRefused) {
         EXPECT_EQ(word(cancelled), "failed_precondition") << "a node runs the target";
         EXPECT_EQ(site.query("select concat_ws(' ', mode, min_build, max_build) from cluster_state"),
                   "on 10010009 10010009");
+      });
+}
+
+// Each sees the other as an administrator when it begins.
+TEST(Operations, OfTwoAdministratorsWhoTakeTheRightFromEachOtherOneKeepsIt) {
+  const auto demote = [](const test::Database& site, std::int64_t id, Result<void>* outcome) {
+    Node node(site, old_build);
+    User before{.id = id, .name = "admin" + std::to_string(id), .administrator = true}, after = before;
+    after.administrator = false;
+    *outcome = node.run(change_user(*node.database, {1, old_build}, before, after, "test", soon()));
+  };
+  Result<void> one, other;
+  in_both_orders(
+      "select 1 from app_user order by id for update",
+      [](const test::Database& site) {
+        ASSERT_NO_FATAL_FAILURE(bootstrap(site));
+        site.query(
+            "insert into app_user (id, name, password_hash, administrator) values (1, 'admin1', '', true), "
+            "(2, 'admin2', '', true) returning 1");
+      },
+      [&](const test::Database& site) { demote(site, 1, &one); },
+      [&](const test::Database& site) { demote(site, 2, &other); },
+      [&](const test::Database& site) {
+        EXPECT_NE(one.has_value(), other.has_value());
+        EXPECT_EQ(word(one ? other : one), "failed_precondition");
+        EXPECT_EQ(site.query("select count(*) from app_user where administrator"), "1");
+        EXPECT_EQ(site.query("select string_agg(kind, ' ') from cluster_event where kind like 'administrator%'"),
+                  "administrator_revoked");
       });
 }
 
