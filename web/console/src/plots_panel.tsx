@@ -129,7 +129,7 @@ export function Plots({ series, members, place, recording, axis }: { series: Ser
       {axis}
       <table class="figures">
         <caption>
-          {pointed === null ? p.newest : p.at(exactClock(at.moment.at))}
+          {pointed !== null ? p.at(exactClock(at.moment.at)) : recording ? p.newest : p.last}
           {told.length < names.length && recording && <span class="meta"> {p.siteOf(told.length, names.length)}</span>}
         </caption>
         <thead>

@@ -212,6 +212,7 @@ export const words = {
     label: (title: string) => `${title} of each node and of the site, over time. The table below has the figures.`,
     soon: "The nodes begin to record what they answer; the first figures are here in a few seconds.",
     newest: "Now",
+    last: "At the end",
     at: (time: string) => `At ${time}`,
     siteOf: (told: number, all: number) => `Site: of the ${told} of ${plural(all, "node", "nodes")} that report`,
     older: (version: string) => `runs ${version}, which does not report these figures`,
