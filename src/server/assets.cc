@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "base/hash.h"
+#include "server/gzip.h"
 
 namespace afloat::server {
 namespace {
@@ -108,7 +109,7 @@ std::string Assets::url(std::string_view name) const {
   return found == urls_.end() ? std::string(name) : found->second;
 }
 
-http::Response Assets::serve(std::string_view file) {
+http::Response Assets::serve(std::string_view file, std::string_view accept_encoding) {
   const auto missing = [&] { return http::text_response(404, fmt::format("There is no asset {}.\n", file)); };
   if (!is_asset_name(file)) return missing();
   auto cached = cache_.find(file);
@@ -121,13 +122,24 @@ http::Response Assets::serve(std::string_view file) {
       cached_bytes_ = 0;
     }
     cached_bytes_ += bytes->size();
-    cached = cache_.emplace(std::string(file), std::make_shared<const std::string>(std::move(*bytes))).first;
+    cached = cache_.emplace(std::string(file), Cached{std::make_shared<const std::string>(std::move(*bytes)), {}}).first;
   }
   http::Response response;
-  response.headers.set("Content-Type", std::string(type_of(file)));
+  const auto type = type_of(file);
+  const bool text = type.starts_with("text/") || type == "image/svg+xml";
+  response.headers.set("Content-Type", std::string(type));
   response.headers.set("Cache-Control", "public, max-age=31536000, immutable");
   response.headers.set("X-Content-Type-Options", "nosniff");
-  response.body = cached->second;
+  response.body = cached->second.plain;
+  if (!text) return response;
+  response.headers.set("Vary", "Accept-Encoding");
+  if (!accepts_gzip(accept_encoding)) return response;
+  if (!cached->second.packed) {
+    cached->second.packed = std::make_shared<const std::string>(gzip(*cached->second.plain));
+    cached_bytes_ += cached->second.packed->size();
+  }
+  response.headers.set("Content-Encoding", "gzip");
+  response.body = cached->second.packed;
   return response;
 }
 

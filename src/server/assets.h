@@ -21,13 +21,17 @@ class Assets {
   /// "app.css" -> "/assets/app.<16 hex>.css"; the name itself where unknown.
   std::string url(std::string_view name) const;
   const std::map<std::string, std::string>& urls() const { return urls_; }
-  /// `file` is the last path segment. 404 for anything that is not a published asset.
-  http::Response serve(std::string_view file);
+  /// `file` is the last path segment. 404 for anything that is not a published asset. Texts are packed for whom takes
+  /// gzip: they are public, so their sizes tell nothing.
+  http::Response serve(std::string_view file, std::string_view accept_encoding);
 
  private:
   std::string folder_;
   std::map<std::string, std::string> urls_;
-  std::map<std::string, std::shared_ptr<const std::string>, std::less<>> cache_;
+  struct Cached {
+    std::shared_ptr<const std::string> plain, packed;  ///< `packed` is made for whom asks for it first
+  };
+  std::map<std::string, Cached, std::less<>> cache_;
   std::size_t cached_bytes_ = 0;
 };
 

@@ -9,7 +9,7 @@ import { startSite } from "./site.mjs";
 
 const kB = 1000;
 /** Without images. */
-const limits = { reading: 60 * kB, console: 200 * kB, plots: 280 * kB };
+const limits = { reading: 40 * kB, console: 90 * kB, plots: 120 * kB };
 const rows = [];
 let site;
 let browser;

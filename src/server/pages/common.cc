@@ -194,12 +194,14 @@ void add_page_routes(http::Router& router, Context& context) {
 }
 
 namespace {
-Async<http::Response> serve_asset(Assets& assets, std::string file) { co_return assets.serve(file); }
+Async<http::Response> serve_asset(Assets& assets, http::Request request) {
+  co_return assets.serve(request.capture("file"), request.headers.get("Accept-Encoding"));
+}
 }  // namespace
 
 void add_asset_routes(http::Router& router, Assets& assets) {
   router.add("GET", "/assets/{file}",
-             [&assets](http::Request request) { return serve_asset(assets, request.capture("file")); });
+             [&assets](http::Request request) { return serve_asset(assets, std::move(request)); });
 }
 
 }  // namespace afloat::server
