@@ -23,7 +23,7 @@ class Assets {
   const std::map<std::string, std::string>& urls() const { return urls_; }
   /// `file` is the last path segment. 404 for anything that is not a published asset. Texts are packed for whom takes
   /// gzip: they are public, so their sizes tell nothing.
-  http::Response serve(std::string_view file, std::string_view accept_encoding);
+  http::Response serve(std::string_view file, std::string_view accept_encoding = "");
 
  private:
   std::string folder_;

@@ -62,10 +62,14 @@ export async function screens(page, name) {
     ["390", 390, 844],
   ]) {
     await page.setViewportSize({ width, height });
+    // A page is shown whole, in a window of its height, so that what sticks to an edge is at that of the page. A dialog
+    // is shown over what can be seen of its page.
+    if ((await page.locator("dialog[open]").count()) === 0) {
+      const whole = await page.evaluate(() => document.documentElement.scrollHeight);
+      await page.setViewportSize({ width, height: Math.min(whole, highest[kind]) });
+    }
     await page.waitForTimeout(150);
-    // A page is shown whole, a dialog over what can be seen of it.
-    const whole = (await page.locator("dialog[open]").count()) === 0 ? await page.evaluate(() => document.documentElement.scrollHeight) : height;
-    await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`), fullPage: true, clip: { x: 0, y: 0, width, height: Math.min(Math.max(whole, height), highest[kind]) } });
+    await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`) });
   }
   await page.setViewportSize(before);
 }

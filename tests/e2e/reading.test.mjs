@@ -294,6 +294,8 @@ test("a preview stands beside the text and follows it", async () => {
   assert.match(await shown.innerText(), /end of a session/);
   await body(page).fill("<p>one</p><h2>two</h2>");
   await shown.getByRole("heading", { name: "two" }).waitFor();
+  await body(page).fill(runbook);
+  await shown.getByText("caught up").waitFor();
   await expectGoodLooks(page, "pages-preview");
   await page.getByRole("button", { name: "Close" }).click();
   assert.equal(await page.locator(".preview").isVisible(), false);

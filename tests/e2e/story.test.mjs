@@ -80,6 +80,9 @@ test("a page is written, changed, given a file, found, and its history read", as
   await page.getByRole("heading", { name: "Harbour rota", level: 1 }).waitFor();
   await page.locator(".tree [aria-current=page]").getByText("Harbour rota").waitFor();
 
+  // The server's time is UTC; here it is where the reader is, and says which.
+  await page.locator('.meta time[title$=" UTC"]').filter({ hasText: /^\d+ \w+ \d{4}, \d\d:\d\d$/ }).waitFor();
+
   await link(page, "Edit").click();
   await body(page).fill((await body(page).inputValue()).replace("to Thursday", "to Friday"));
   await page.getByLabel("What changed (optional)").fill("Friday, too");
@@ -100,6 +103,7 @@ test("a page is written, changed, given a file, found, and its history read", as
   await page.getByRole("combobox", { name: "Search" }).fill("watches friday");
   await page.keyboard.press("Enter");
   await page.waitForURL(/\/search\?/);
+  assert.deepEqual(new Set(await page.locator(".results mark").allTextContents()), new Set(["watches", "Friday"]));
   await page.locator(".results").getByRole("link", { name: "Harbour rota" }).click();
   await page.waitForURL(here.replace(/#.*/, ""));
 

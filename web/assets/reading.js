@@ -271,7 +271,10 @@ const afloat = (() => {
 
   /** What was looked for, in titles and excerpts, in its usual English forms; a star stands for any ending. */
   function markWords(results, query) {
-    const forms = (query.match(/[\p{L}\p{N}]{2,}\*?/gu) ?? []).map((word) =>
+    const words = query.match(/[\p{L}\p{N}]{2,}\*?/gu) ?? [];
+    // Little words are everywhere.
+    const long = words.filter((word) => word.length > 3);
+    const forms = (long.length ? long : words).map((word) =>
       word.endsWith('*') ? `${word.slice(0, -1)}[\\p{L}\\p{N}]*` : `${word.length > 4 ? word.replace(/(ing|ed|es|s|e)$/i, '') : word}(?:ing|e?[sd]|e)?`,
     );
     if (!forms.length) return;
