@@ -193,10 +193,9 @@ CanaryView Canary::view(std::int64_t now_ms) const {
                                   last_bad ? ", the last one bad" : "", open);
   if (soaked < soak_ms_)
     return {Verdict::waiting, fmt::format("{} of {} s, {}", soaked / 1000, soak_ms_ / 1000, so_far)};
-  return {Verdict::waiting,
-          fmt::format("its {} s are over, and there is no verdict yet; it waits {} s more at the most for {}: {}",
-                      soak_ms_ / 1000, (soak_ms_ + extension_ms - soaked) / 1000,
-                      last_bad ? "another window" : "enough requests", so_far)};
+  return {Verdict::waiting, fmt::format("its {} s are over; it waits {} s more at the most for {}: {}", soak_ms_ / 1000,
+                                        (soak_ms_ + extension_ms - soaked) / 1000,
+                                        last_bad ? "another window" : "enough requests", so_far)};
 }
 
 }  // namespace afloat::rollout
