@@ -443,7 +443,7 @@ class SqlRunStore final : public RunStore {
         {"insert into upgrade_hop (run_id, ordinal, from_version, to_version) values ($1::bigint, 1, $2, $3)",
          {*id, state->text(0, 0), run->to}});
     if (!hop) co_return std::unexpected(hop.error());
-    co_return Result<void>{};
+    co_return co_await add_event(*t, run->actor, "run_create", json::serialize(json::object{{"run", *id}}));
   }
 
   /// What somebody asks of a run.

@@ -10,7 +10,6 @@
 #include "rollout/run_json.h"
 #include "rollout/step.h"
 #include "server/auth.h"
-#include "server/rest/events.h"
 #include "server/rest/run_notes.h"
 #include "server/upgrade_look.h"
 #include "store/cluster_store.h"
@@ -60,7 +59,6 @@ class Runs : public std::enable_shared_from_this<Runs> {
     }
     auto id = co_await runs_->create(std::move(*run), request.deadline);
     if (!id) co_return http::error_response(id.error());
-    co_await note_event(context_, identity->user_name, "run_create", json::object{{"run", *id}}, request.deadline);
     auto response = co_await shown(*id, 201, request.deadline, std::move(acknowledged));
     response.headers.set("Location", fmt::format("/rest/afloat/1/runs/{}", *id));
     co_return response;
@@ -99,28 +97,24 @@ class Runs : public std::enable_shared_from_this<Runs> {
   }
 
   Async<http::Response> cancel(http::Request request) {
-    return signal(std::move(request), "run_cancel",
-                  [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
-                    return runs_->request_cancel(id, std::move(actor), deadline);
-                  });
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
+      return runs_->request_cancel(id, std::move(actor), deadline);
+    });
   }
   Async<http::Response> resume(http::Request request) {
-    return signal(std::move(request), "run_resume",
-                  [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
-                    return runs_->request_resume(id, std::move(actor), deadline);
-                  });
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
+      return runs_->request_resume(id, std::move(actor), deadline);
+    });
   }
   Async<http::Response> pause(http::Request request) {
-    return signal(std::move(request), "run_pause",
-                  [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
-                    return runs_->request_pause(id, std::move(actor), deadline);
-                  });
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object&, Deadline deadline) {
+      return runs_->request_pause(id, std::move(actor), deadline);
+    });
   }
   Async<http::Response> rollback(http::Request request) {
-    return signal(std::move(request), "run_rollback",
-                  [this](std::int64_t id, std::string actor, const json::object& body, Deadline deadline) {
-                    return runs_->request_rollback(id, string_or(body, "node"), std::move(actor), deadline);
-                  });
+    return signal(std::move(request), [this](std::int64_t id, std::string actor, const json::object& body, Deadline deadline) {
+      return runs_->request_rollback(id, string_or(body, "node"), std::move(actor), deadline);
+    });
   }
 
   Async<http::Response> plan(http::Request request) {
@@ -210,7 +204,7 @@ class Runs : public std::enable_shared_from_this<Runs> {
   }
 
   using Signal = std::function<Task<void>(std::int64_t id, std::string actor, const json::object& body, Deadline)>;
-  Async<http::Response> signal(http::Request request, std::string_view kind, Signal send) {
+  Async<http::Response> signal(http::Request request, Signal send) {
     auto identity = co_await require_administrator_for_change(context_.auth, request);
     if (!identity) co_return http::error_response(identity.error());
     const auto id = parse_int(request.capture("id"));
@@ -219,7 +213,6 @@ class Runs : public std::enable_shared_from_this<Runs> {
     if (!body) co_return http::error_response(body.error());
     auto done = co_await send(*id, identity->user_name, *body, request.deadline);
     if (!done) co_return http::error_response(done.error());
-    co_await note_event(context_, identity->user_name, std::string(kind), json::object{{"run", *id}}, request.deadline);
     co_return co_await shown(*id, 202, request.deadline);
   }
 
