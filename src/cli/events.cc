@@ -51,7 +51,7 @@ Result<void> events(const EventsOptions& options) {
   if (!answer) return std::unexpected(answer.error());
   if (query.contains('&') && !answer->contains("next"))
     return fail(ErrorKind::unavailable,
-                "The node that answered runs a release before 1.2.0, which can't choose among events; ask without.");
+                "The node that answered runs a release before 1.3.0, which can't choose among events; ask without.");
   if (options.as_json) {
     fmt::print("{}\n", *body);
     return {};

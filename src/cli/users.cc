@@ -30,7 +30,7 @@ Result<json::object> ask(const UserOptions& options, const std::string& method, 
   auto answer = options.access.call(method, path, method == "GET" ? std::string() : json::serialize(body));
   if (!answer && answer.error().kind() == ErrorKind::not_found &&
       answer.error().message().starts_with("There is nothing at"))
-    return fail(ErrorKind::unavailable, "The node that answered runs a release before 1.2.0, which can't do this.");
+    return fail(ErrorKind::unavailable, "The node that answered runs a release before 1.3.0, which can't do this.");
   if (!answer) return std::unexpected(answer.error());
   if (answer->empty()) return json::object();
   return parse_json_object(*answer, "the site's answer");

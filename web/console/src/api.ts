@@ -250,7 +250,7 @@ async function once<T>(method: string, path: string, body: unknown, seconds: num
 /** Only a node of an older release has no such address, or takes its last word for the number of a run. */
 const isOlderNode = (error: CallError) =>
   error.status === 405 ||
-  // Before 1.2.0 a node passed nothing on.
+  // Before 1.3.0 a node passed nothing on.
   (error.status === 409 && error.message.startsWith("This is node ")) ||
   (error.status === 404 && error.message.startsWith("There is nothing at")) || (error.status === 400 && error.message.includes("is not the number of an upgrade run"));
 
