@@ -67,6 +67,7 @@ export async function screens(page, name) {
     if ((await page.locator("dialog[open]").count()) === 0) {
       const whole = await page.evaluate(() => document.documentElement.scrollHeight);
       await page.setViewportSize({ width, height: Math.min(whole, highest[kind]) });
+      await page.evaluate(() => scrollTo(0, 0));
     }
     await page.waitForTimeout(150);
     await page.screenshot({ path: path.join(folder, `${name}-${kind}.png`) });

@@ -236,7 +236,7 @@ export function ClusteringPage({ go }: PageProps) {
         </p>
       )}
       <div class="said" aria-live="polite">{said && <p class={`notice ${said.bad ? "notice-bad" : "notice-good"}`}>{said.bad ? <Said text={said.text} /> : said.text}</p>}</div>
-      <Part id="nodes" title={words.nodes.heading} from={{ ...cluster, error: null }} lines={12}>
+      <Part id="nodes" title={words.nodes.heading} from={{ ...cluster, error: null }} lines={12} rem={44}>
         {(value) => (
           <>
             <p class="meta">
