@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { test } from "node:test";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { bundles, start } from "./site.mjs";
+import { bundles, start as startProgram } from "./site.mjs";
 
 const { program, catalogue, from, to } = bundles();
 
@@ -17,7 +17,7 @@ test("the demo is finished by clicks alone, with no request failed", { timeout: 
   for (const name of ["index", "harbour", "anchor", "tides", "signals"])
     await writeFile(path.join(folder, "content", `${name}.html`), `<html><head><title>The ${name}</title></head><body><h1>The ${name}</h1><p>All about the ${name}; see <a href="index.html">the start</a>.</p></body></html>`);
   const report = path.join(folder, "report");
-  const demo = start(program, ["demo", "--hands-on", "--from", from, "--to", to, "--catalogue", catalogue, "--content", path.join(folder, "content"), "--report", report, "--rate", "60", "--users", "10", "--seconds-before", "1", "--seconds-after", "1"]);
+  const demo = startProgram(program, ["demo", "--hands-on", "--from", from, "--to", to, "--catalogue", catalogue, "--content", path.join(folder, "content"), "--report", report, "--rate", "60", "--users", "10", "--seconds-before", "1", "--seconds-after", "1"]);
   t.after(() => demo.stop());
   for (let waited = 0; !demo.said().includes("The demo goes on by itself"); waited += 1) {
     assert.ok(demo.alive() && waited < 1200, demo.said());
