@@ -39,7 +39,7 @@ export async function signIn(page, site, name = "admin", password = site.passwor
 const folder = process.env.AFLOAT_SCREENS;
 
 /** No picture is higher than what people scroll through to see how a page is. */
-const highest = { wide: 1800, 390: 2200 };
+const highest = { wide: 1500, 390: 1900 };
 
 /** Paths of whoever takes the pictures tell readers nothing. */
 const hidePaths = (page) =>

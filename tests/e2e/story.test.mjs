@@ -224,6 +224,7 @@ test("the upgrade is driven by clicks, a second administrator sees it live, and 
     [],
   );
 
+  t.diagnostic(`${typed.length} texts typed, ${writer.seen.saves} saves, the last ${unsaved.length} left as a draft`);
   const said = await load.end();
   assert.match(said, / 0 failed; [1-9]\d* writes acknowledged/, said);
   for (const each of [admin, second, vera, again]) assert.deepEqual(each.wrong, []);
