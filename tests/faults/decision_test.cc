@@ -175,7 +175,7 @@ TEST(Faults, CancelLeadsBackAfterAnyNumberOfNodes) {
     expect_cancelled(site, nodes, "cancelled after " + std::to_string(nodes) + " of 3 nodes");
   }
   ASSERT_NO_FATAL_FAILURE(site.users_come());
-  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"max_load":0,"hold_before_finalize":true})"));
+  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"hold_before_finalize":true})"));
   ASSERT_EQ(site.await_end(), "paused") << site.run_message();
   EXPECT_EQ(site.newest_step().kind, "hold_before_finalize");
   site.ask("cancel");

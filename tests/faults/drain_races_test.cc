@@ -65,7 +65,7 @@ TEST_P(DrainRaces, IdleConnectionsSlowTransfersAndEventStreamsLiveThroughAWholeU
   });
   // Without a conductor the run waits, so that everybody is there from its first step on.
   ASSERT_NO_FATAL_FAILURE(
-      site.begin_run(R"({"max_load":0,"drain_deadline_ms":90000,"hold_before_finalize":false})", target));
+      site.begin_run(R"({"drain_deadline_ms":90000})", target));
   PatientClients clients(port, idle, streams, authorization, "/rest/afloat/1/runs/1/events");
   ASSERT_TRUE(eventually(seconds(20),
                          [&] {

@@ -80,7 +80,7 @@ TEST(Faults, AFailOverThatLosesTheApprovalStopsTheNodesAndPausesTheRunUntilAPers
   FaultSite site(setup);
   Writer writer(site.fixture());
   site.start_conductor();
-  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"max_load":0,"hold_before_finalize":true})"));
+  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"hold_before_finalize":true})"));
   ASSERT_EQ(site.await_end(), "paused") << site.run_message();
   ASSERT_EQ(site.newest_step().kind, "hold_before_finalize") << site.run_message();
   EXPECT_NE(site.sql("select checks from upgrade_run").find("1 replica(s) connected, none synchronous"),

@@ -65,12 +65,13 @@ class FaultSite {
   /// What the dead one's lease would keep the next one from is over at once.
   void end_conductors_lease();
 
-  /// Asks for an upgrade to the target release. ASSERT_NO_FATAL_FAILURE.
-  void begin_run(const std::string& options = R"({"max_load":0})", const std::string& to = {});
+  /// Asks for an upgrade to the target release; `options`, JSON, are those that differ from a run without load limit,
+  /// soak and hold. ASSERT_NO_FATAL_FAILURE.
+  void begin_run(const std::string& options = "{}", const std::string& to = {});
   void ask(const std::string& what);  ///< "cancel" or "resume"
   /// state: "running", "done", ...; "" where there is no run.
   std::string run_state() { return sql("select state from upgrade_run order by id desc limit 1"); }
-  /// The same with wishes that nodes of the old release don't know. ASSERT_NO_FATAL_FAILURE.
+  /// The same by the database alone, with all options. ASSERT_NO_FATAL_FAILURE.
   void begin_run_at_the_desk(const rollout::Options& options);
   std::string run_message() { return sql("select message from upgrade_run order by id desc limit 1"); }
   /// The newest entry of the newest run.

@@ -131,7 +131,7 @@ TEST(Faults, TheBalancersSocketIsGone) {
   site.start_conductor();
   JournalGate gate(site);
   gate.only("ok_to_stop");
-  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"max_load":0,"drain_deadline_ms":2000})"));
+  ASSERT_NO_FATAL_FAILURE(site.begin_run(R"({"drain_deadline_ms":2000})"));
   ASSERT_TRUE(eventually(seconds(20), [&] { return gate.waits(); })) << site.run_message();
   const auto socket = site->haproxy().socket();
   ASSERT_EQ(rename(socket.c_str(), (socket + ".away").c_str()), 0);
