@@ -91,8 +91,8 @@ test("a run is plotted under its lanes, and a tab of the release before gets the
   }
   const drawn = await page.locator(".plot canvas").evaluateAll((all) => all.map((each) => each.getContext("2d").getImageData(0, 0, each.width, each.height).data.filter((value, at) => at % 4 === 3 && value > 0).length));
   assert.ok(drawn.every((pixels) => pixels > 50), `drawn pixels: ${drawn}`);
-  await page.locator(".plot").first().scrollIntoViewIfNeeded();
   await screens(page, "plots");
+  await page.locator(".plot").first().scrollIntoViewIfNeeded();
   const box = await page.locator(".plot .u-over").first().boundingBox();
   await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2);
   await page.locator(".figures caption").getByText(/^At \d\d:\d\d:\d\d/).waitFor();
