@@ -43,7 +43,7 @@ function Groups({ answer }: { answer: Settings }) {
                     <code>{each.key}</code>
                   </dt>
                   <dd>
-                    {each.value ? <span class="setting-value">{each.value}</span> : <span class="empty">{w.notGiven}</span>}
+                    {each.value ? <span class="setting-value">{each.value}</span> : <span class="setting-none">{w.notGiven}</span>}
                     <span class="meta">{each.about}</span>
                   </dd>
                 </div>
