@@ -75,7 +75,7 @@ Result<std::string> PageViews::below(const Branch& branch, std::int64_t id) cons
 Result<std::string> PageViews::tools(const CachedArticle& article, const Identity& visitor, std::int64_t id) const {
   boost::json::array labels;
   for (const auto& label : article.labels)
-    labels.push_back(boost::json::object{{"name", label}, {"url", "/search?q=" + url_encode(label)}});
+    labels.push_back(boost::json::object{{"name", label}, {"url", "/search?label=" + url_encode(label)}});
   const auto limit = context_.config.max_body_bytes;
   return context_.templates.render("tools", {{"csrf", visitor.csrf},
                                              {"limit_bytes", limit},
