@@ -70,6 +70,10 @@ TEST_F(Pages, TellWhatDiffersBetweenTwoVersions) {
   expect_words(shown("/pages/" + id + "/diff?from=2&to=2", 400), {"Choose two versions"});
   expect_words(shown("/pages/" + id + "/diff?from=1&to=7", 404), {"7"});
   const auto history = shown("/pages/" + id + "/history");
+  const auto old = "/pages/" + id + "/edit?version=1";
+  expect_words(shown("/pages/" + id + "?version=1"), {"href=\"" + old + "\"", "bring this version back"});
+  expect_words(shown(old), {"value=\"Boats\"", "the red boat", "name=\"version\" value=\"2\"", "Back to version 1"});
+  shown("/pages/" + id + "/edit?version=7", 404);
   expect_words(history,
                {"name=\"from\" value=\"1\"", "name=\"to\" value=\"2\"", "/pages/" + id + "/diff?from=1&amp;to=2"});
   expect_words(shown("/pages/" + make("Alone") + "/history"), {"one version so far"});
@@ -141,7 +145,10 @@ TEST_F(Pages, TakeAndRemoveLabels) {
   const auto labels = "/pages/" + id + "/labels";
   EXPECT_EQ(browser().post(labels, "csrf=stolen&add=x").status, 403);
   EXPECT_EQ(browser().post(labels, "csrf=" + token + "&add=Runbook%2C+on-call").status, 303);
-  expect_words(shown("/pages/" + id), {"value=\"runbook\"", "value=\"on-call\""});
+  expect_words(shown("/pages/" + id), {"value=\"runbook\"", "value=\"on-call\"", "href=\"/search?label=runbook\""});
+  expect_words(shown("/search?label=runbook"), {"1 to 1 of 1", ">Labelled</a>", "Only pages with the label"});
+  expect_words(shown("/search?label=runbook&q=nosuchword"), {"No page with this label has all of these words."});
+  expect_words(shown("/search?label=none"), {"No page has this label."});
   EXPECT_EQ(browser().post(labels, "csrf=" + token + "&add=a%3Ab").status, 400);
   EXPECT_EQ(browser().post(labels, "csrf=" + token + "&remove=runbook").status, 303);
   EXPECT_FALSE(shown("/pages/" + id).contains("runbook"));

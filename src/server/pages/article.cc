@@ -147,6 +147,7 @@ Task<CachedArticle> render_article(Context& context, store::Page page, std::opti
     notice.push_back(boost::json::object{
         {"text", fmt::format("This is version {}; the page is at version {} now.", old->number, page.version)},
         {"url", page_url(page.id)},
+        {"restore_url", fmt::format("{}/edit?version={}", page_url(page.id), old->number)},
         {"diff_url", fmt::format("{}/diff?from={}&to={}", page_url(page.id), old->number, page.version)},
         {"differs", old->number != page.version}});
   data["notice"] = std::move(notice);

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 
 #include "adapters/http/router.h"
@@ -167,6 +168,16 @@ Async<http::Response> PageEditing::form(http::Request request) {
     writing.title = target->page->title;
     writing.body = target->page->body;
     writing.version = target->page->version;
+    if (const auto number = parse_int(request.query_or("version", ""))) {
+      const auto use = context_.gates.use();
+      auto old = co_await store::read_version(context_.database, use.gates(), target->page->id,
+                                              static_cast<int>(std::clamp<std::int64_t>(*number, 0, 1'000'000'000)),
+                                              request.deadline);
+      if (!old) co_return show_error(context_, *visitor, old.error());
+      writing.title = std::move(old->title);
+      writing.body = std::move(old->body);
+      writing.message = fmt::format("Back to version {}", old->number);
+    }
   } else {
     writing.title = request.query_or("title", "");
     writing.body = "<p></p>";
