@@ -73,7 +73,7 @@ Task<void> make_sample_space(Context& context, std::int64_t author, Deadline dea
   store::NewSpace space;
   space.key = "WELCOME";
   space.name = "Welcome";
-  space.description = "How pages are written and found here. Remove it when nobody needs it any more.";
+  space.description = "How pages are written and found here.";
   space.homepage_title = "Welcome";
   space.homepage_body = welcome;
   space.author = author;

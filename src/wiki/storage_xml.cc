@@ -32,8 +32,8 @@ Error describe(const xmlError* error) {
   std::string what = error && error->message ? std::string(trim(error->message)) : "unknown fault";
   what = replace_all(std::move(what), "afloat-storage", "end of the page");
   return Error(ErrorKind::invalid_argument,
-               fmt::format("The page is not well-formed XHTML, line {}: {}. Close and nest the tags properly and write "
-                           "& as &amp;, then save again.",
+               fmt::format("The page is not well-formed XHTML, line {}: {}. Close and nest the tags properly, write & as "
+                           "&amp; and a < that begins no tag as &lt;, then save again.",
                            error ? error->line : 1, what));
 }
 

@@ -32,9 +32,9 @@ Async<http::Response> to_sign_in(Context& context, const http::Request& request)
     co_return http::redirect("/login?next=" + url_encode(request.target));
   }
   co_return show_error(context, {},
-                    Error(ErrorKind::unauthenticated,
-                          "You are not signed in, or your session has ended. Sign in in another tab, then go back and "
-                          "send the form again; your browser keeps what you wrote."));
+                       Error(ErrorKind::unauthenticated,
+                             "You are not signed in, or your session has ended. Sign in in another tab, then go back "
+                             "in this one and send the form again; your browser keeps what you wrote."));
 }
 
 std::string_view heading_of(int status) {
@@ -129,6 +129,7 @@ http::Response show_error(const Context& context, const Identity& identity, cons
   auto data = frame(context, identity, heading_of(plain.status));
   data["heading"] = heading_of(plain.status);
   data["message"] = error.message();
+  data["signed_out"] = plain.status == 401;
   return show(context, "error", data, plain.status);
 }
 
