@@ -363,7 +363,8 @@ const afloat = (() => {
   all('ul.tree').forEach(pageTree);
   const open = $('.side-open');
   if (open) sideButton(open);
-  all('time[datetime]').forEach(localTime);
+  // A date alone is the same everywhere; as a moment it would be the day before in the west.
+  all('time[datetime*="T"]').forEach(localTime);
   const results = $('ol.results');
   if (results) markWords(results, $('#af-search')?.value ?? '');
   all('.wiki').forEach(wideParts);

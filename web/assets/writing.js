@@ -102,6 +102,14 @@
       if (event.persisted) leaving = false;
     });
 
+    /** What was sent as an earlier visit ended may have arrived: then it is offered once, as the server's draft. */
+    async function arrived(left) {
+      const found = $('#af-found a');
+      const answer = found && (await fetch(found.href).catch(() => null));
+      if (!answer?.ok) return false;
+      const there = $('#af-edit', new DOMParser().parseFromString(await answer.text(), 'text/html'));
+      return Boolean(there) && same(left, { title: there.elements.title.value, body: there.elements.body.value });
+    }
     // What an earlier visit could not send.
     const left = local.get(key) ?? local.get(`${key}:2`);
     if (left && same(left, fields())) {
@@ -115,7 +123,6 @@
       const offer = element('div', { class: 'notice draft-found', role: 'status' },
         element('p', {}, `This browser has kept what you typed on ${when}, which did not reach the server.`),
         element('div', { class: 'actions' }, use, drop));
-      form.before(offer);
       const settle = () => {
         offer.remove();
         local.remove(key);
@@ -132,10 +139,12 @@
         later(0);
         form.elements.body.focus();
       });
-      drop.addEventListener('click', () => {
+      const letGo = () => {
         settle();
         later(0);
-      });
+      };
+      drop.addEventListener('click', letGo);
+      arrived(left).then((there) => (there ? letGo() : form.before(offer)));
     }
     // A form that came back with an error or a preview has what was typed, and the server's draft may be older.
     if (!held && $('.notice-bad, .preview:not([hidden])')) {
@@ -160,8 +169,11 @@
       try {
         const html = await fragment(`${form.dataset.preview}?fragment=1`, { method: 'POST', body, signal });
         if (signal.aborted) return;
-        if (html !== null) shown.innerHTML = html;
-        else shown.replaceChildren(element('p', { class: 'notice notice-bad' }, 'The preview is not available just now. What you have typed is kept.'));
+        if (html !== null) {
+          shown.innerHTML = html;
+          // Nor is the text refused any more; that of a conflict, which has a link, still stands.
+          $('.notice-bad:not(:has(a))')?.remove();
+        } else shown.replaceChildren(element('p', { class: 'notice notice-bad' }, 'The preview is not available just now. What you have typed is kept.'));
       } catch (error) {
         // Half a tag while somebody types is no news; the text that was sound stays.
         if (!signal.aborted && document.activeElement !== form.elements.body)
@@ -227,6 +239,7 @@
         const [before, after] = macro('note', 'rich-text-body');
         write(`${before}<p>`, chosen('note'), `</p>${after}`);
       }],
+      ['Image', 'Image: a file of this page', () => write('<ac:image><ri:attachment ri:filename="', chosen('picture.png'), '"/></ac:image>')],
       ['Web link', 'Link to an address', () => write('<a href="https://', 'example.org', '">text</a>')],
     ];
     for (const [text, title, act, key] of kinds) {
