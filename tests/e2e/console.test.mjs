@@ -203,7 +203,15 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
 
   const start = await planAndStart(page);
   await page.getByText("All of them were acknowledged.").waitFor();
+  await page.getByText("More choices").click();
+  await page.getByLabel("When something fails that waiting does not mend").selectOption("cancel");
+  await page.getByLabel("Begin at").fill("2020-01-01T05:00");
+  await page.getByText("This time is over.").waitFor();
+  assert.equal(await start.isDisabled(), true, "a time that is over starts nothing");
+  await page.getByLabel("Begin at").fill("");
+  await expectGoodLooks(page, "plan-choices");
   await start.click();
+  await page.getByRole("dialog").getByText("the run leads every node back").waitFor();
   await expectGoodLooks(page, "plan-start");
   await button(page, "Start").click();
   await page.waitForSelector(".timeline");
@@ -225,6 +233,16 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
     await watching.locator(".live").getByText("Live").waitFor();
   }
   await expectGoodLooks(page, "held");
+  const run = (await site.call("GET", "/rest/afloat/1/runs?limit=1")).body.runs[0];
+  assert.equal(run.options.on_failure, "cancel");
+
+  await page.getByRole("button", { name: `Take node1 back to ${from}`, exact: true }).click();
+  await button(page, "Take it back").click();
+  await button(page, "Resume").waitFor({ timeout: 60_000 });
+  await expectPhase(page, "MIXED");
+  await page.getByText(`node1 is back on ${from}`).first().waitFor();
+  await button(page, "Resume").click();
+  await finalize.waitFor({ timeout: 60_000 });
 
   // With the keyboard alone, as some have to.
   await finalize.focus();

@@ -6,6 +6,7 @@ import { CheckLine, checkTones, order } from "./check_line";
 import { usePolled } from "./live";
 import { NotesText } from "./notes_text";
 import { Ask, Badge, Part, Said, Trouble, clock, duration } from "./parts";
+import { WishesFields, faultsOf, optionsOf, usualWishes } from "./run_wishes";
 import { words } from "./words";
 
 const w = words.plan;
@@ -198,6 +199,8 @@ function Steps({ plan, hold }: { plan: Plan; hold: boolean }) {
 
 function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Notes | null; hold: boolean; setHold: (hold: boolean) => void; started: () => void }) {
   const [reason, setReason] = useState("");
+  const [wishes, setWishes] = useState(usualWishes);
+  const faulty = Object.keys(faultsOf(wishes)).length > 0;
   const [asking, setAsking] = useState(false);
   const unread = notes !== null && !notes.acknowledged;
   const failing = plan.checks.filter((check) => check.result === "fail" && check.id !== "notes_acknowledged");
@@ -220,6 +223,7 @@ function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Not
           <span class="meta">{w.holdHint}</span>
         </span>
       </label>
+      <WishesFields wishes={wishes} change={setWishes} hops={plan.hops.length} />
       {inTheWay.length > 0 && (
         <div class="notice" id="in-the-way">
           <strong>{w.blocked}</strong>
@@ -233,7 +237,7 @@ function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Not
         </div>
       )}
       <div class="actions">
-        <button type="button" class="big" disabled={inTheWay.length > 0} aria-describedby={inTheWay.length > 0 ? "in-the-way" : undefined} onClick={() => setAsking(true)}>
+        <button type="button" class="big" disabled={inTheWay.length > 0 || faulty} aria-describedby={inTheWay.length > 0 ? "in-the-way" : undefined} onClick={() => setAsking(true)}>
           {w.button(plan.to)}
         </button>
       </div>
@@ -241,10 +245,10 @@ function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Not
         <Ask
           question={{
             title: w.confirmTitle(plan.to),
-            effect: w.effect(hold),
+            effect: w.effect(hold, wishes),
             confirm: w.confirm,
             act: async () => {
-              await post<Run>("/rest/afloat/1/runs", { to: plan.to, reason: reason.trim(), options: { hold_before_finalize: hold } });
+              await post<Run>("/rest/afloat/1/runs", { to: plan.to, reason: reason.trim(), options: { hold_before_finalize: hold, ...optionsOf(wishes) } });
               started();
             },
           }}

@@ -1,11 +1,12 @@
 // Rolling upgrades: where the cluster is, what that means, and what can be done about it now.
 import { useEffect, useState } from "preact/hooks";
 import { post, session, shapeCluster, shapeRun, shapeRuns } from "./api";
-import type { Cluster, Member, Run, UpgradeTask } from "./api";
+import type { Cluster, Run, UpgradeTask } from "./api";
 import { ByHandPanel } from "./by_hand_panel";
 import { useNow, usePolled, useRunEvents, useSeries } from "./live";
 import { Ask, Badge, Said, Trouble, Waiting } from "./parts";
 import type { Question, Tone } from "./parts";
+import { NodesPanel } from "./nodes_panel";
 import { LatestPlots } from "./plots_panel";
 import { RunPanel, hasEnded, isHeld } from "./run_panel";
 import { words } from "./words";
@@ -216,59 +217,6 @@ function StatusPanel({ cluster, run, hop, go, changed }: { cluster: Cluster; run
   );
 }
 
-const stateTones: Record<string, Tone> = { ACTIVE: "good", STARTING: "busy", DRAINING: "waits", TERMINATING: "waits", OFFLINE: "plain", RUNNING_FINALIZE_UPGRADE_TASKS: "busy" };
-
-function NodesPanel({ members, clusterVersion }: { members: Member[]; clusterVersion: string }) {
-  const n = words.nodes;
-  const sorted = [...members].sort((a, b) => a.name.localeCompare(b.name, "en", { numeric: true }));
-  return (
-    <section class="panel-box" aria-labelledby="nodes-heading">
-      <div class="box-head">
-        <h2 id="nodes-heading">{n.heading}</h2>
-        <span class="meta">{n.summary(members.filter((member) => member.state === "ACTIVE").length, members.length)}</span>
-      </div>
-      {sorted.length === 0 ? (
-        <p class="empty">{n.none}</p>
-      ) : (
-        <table class="plain nodes">
-          <thead>
-            <tr>
-              <th scope="col">{n.name}</th>
-              <th scope="col">{n.version}</th>
-              <th scope="col">{n.state}</th>
-              <th scope="col" class="number">{n.tasks}</th>
-              <th scope="col" class="number">{n.users}</th>
-              <th scope="col" class="number">{n.load}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {sorted.map((member) => (
-              <tr key={member.id}>
-                <th scope="row" data-label={n.name}>
-                  {member.name} <span class="meta">{member.host}</span>
-                </th>
-                <td data-label={n.version}>
-                  <span>
-                    {member.version} {member.version !== clusterVersion && <Badge tone="busy">{n.target}</Badge>}
-                  </span>
-                </td>
-                <td data-label={n.state}>
-                  <span>
-                    <Badge tone={stateTones[member.state] ?? "bad"}>{words.nodeStates[member.state] ?? member.state}</Badge>
-                    {!member.leaseLive && member.state !== "OFFLINE" && <span class="meta"> {n.silent}</span>}
-                  </span>
-                </td>
-                <td data-label={n.tasks} class="number">{member.tasksRunning}</td>
-                <td data-label={n.users} class="number">{member.activeUsers}</td>
-                <td data-label={n.load} class="number">{Math.round(member.load * 100)} %</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      )}
-    </section>
-  );
-}
 
 function TasksPanel({ tasks }: { tasks: UpgradeTask[] }) {
   const open = tasks.filter((task) => task.state !== "done");
@@ -342,7 +290,7 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
       {data && byHand && data.phase !== "RUNNING_UPGRADE_TASKS" && data.phase !== "UPGRADE_TASKS_FAILED" && <ByHandPanel cluster={data} />}
       {byHand && <LatestPlots series={series} members={members} />}
       {data && <TasksPanel tasks={data.tasks} />}
-      {data ? <NodesPanel members={data.members} clusterVersion={data.clusterVersion ?? ""} /> : <div class="panel-box"><Waiting lines={5} /></div>}
+      {data ? <NodesPanel cluster={data} run={run} changed={changed} /> : <div class="panel-box"><Waiting lines={5} /></div>}
       {!active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={run.ended_at_ms} members={members} series={series} />}
     </>
   );

@@ -1,6 +1,8 @@
 // Every text that this console itself shows, in one place for translation. What the site answers (messages of checks,
 // titles of steps, reasons of a refusal) comes from the server as it is.
 
+import type { Wishes } from "./run_wishes";
+
 export type Phase =
   | "STABLE"
   | "READY_TO_UPGRADE"
@@ -99,6 +101,12 @@ export const words = {
     silent: "has not been heard of",
     none: "No node has joined this site yet. Start one.",
     target: "new",
+    takeBack: {
+      button: "Take back",
+      title: (node: string, version: string) => `Take ${node} back to ${version}?`,
+      effect: (node: string) => [`${node} is drained, stopped and started again on the old release; the others go on serving.`, "The run then pauses. Resume it to upgrade this node once more, or cancel it."],
+      confirm: "Take it back",
+    },
     summary: (active: number, all: number) => `${active} of ${plural(all, "node serves", "nodes serve")}`,
   },
   nodeStates: {
@@ -331,9 +339,10 @@ export const words = {
     blockedNotes: "the release notes are not acknowledged",
     blockedDowntime: "this version takes downtime, which the command line does: afloat upgrade run --offline",
     confirmTitle: (to: string) => `Start the upgrade to ${to}?`,
-    effect: (hold: boolean) => [
+    effect: (hold: boolean, wishes: Wishes) => [
+      ...(wishes.at ? [`The run begins on ${wishes.at.replace("T", " at ")}.`] : []),
       "The nodes are replaced one after the other, the least busy first. Users can go on working all the while.",
-      "Each new node is compared with the others; where it is worse, it goes back and the run pauses.",
+      ...(wishes.soak === "0" ? [] : [`Each new node is compared with the others; where it is worse, it goes back and ${wishes.onFailure === "cancel" ? "the run leads every node back" : "the run pauses"}.`]),
       hold
         ? "At the end the run waits for you. Until you finalize, you can take everything back."
         : "At the end the run finalizes by itself. From then on there is no way back.",

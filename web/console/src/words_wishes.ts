@@ -1,0 +1,21 @@
+// What can be wished of a run, beside the version. The same as the options of `afloat upgrade run`.
+export const wishesWords = {
+  title: "More choices",
+  usual: "As usual",
+  soak: "Compare each new node with the others for",
+  soakHint: "Before the next node is begun. A node that is worse goes back by itself.",
+  soaks: { usual: "as the conductor does (30 s)", "0": "not at all", "10000": "10 s", "60000": "1 minute", "300000": "5 minutes", "1800000": "30 minutes" } as Record<string, string>,
+  onFailure: "When something fails that waiting does not mend",
+  failures: { pause: "pause, and wait for me", cancel: "lead every node back to the old release" } as Record<string, string>,
+  surge: "One node more while the others are replaced",
+  surgeHint: "Where the conductor has a host for it.",
+  surges: { when_needed: "where the others could not carry the load", always: "always", never: "never" } as Record<string, string>,
+  at: "Begin at",
+  atHint: "Empty: at once.",
+  notAfter: "Begin no further node after",
+  notAfterHint: "The node that is away then comes back, and the run pauses.",
+  past: "This time is over.",
+  order: "This is before the beginning.",
+  chain: "Finalize the releases in between without waiting for me",
+  chainHint: "From a release that is finalized there is no way back.",
+};
