@@ -141,6 +141,8 @@ class Renderer {
     if (name == "img") out_ += " loading=\"lazy\"";
     out_ += '>';
     if (element_void(name)) return;
+    // The format writes a date so, without a text.
+    if (name == "time" && !node->children) out_ += escape_html(attribute(node, "datetime"));
     nodes(node->children);
     out_ += "</" + name + '>';
   }

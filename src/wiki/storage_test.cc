@@ -54,6 +54,7 @@ constexpr auto render_cases = std::to_array<RenderCase>({
      "<a href=\"/spaces/DOC/new?title=Lost\" class=\"missing\">Lost</a>"},
     {"an attached image", "<ac:image ac:width=\"20\"><ri:attachment ri:filename=\"a b.png\"/></ac:image>",
      "<img src=\"/download/a%20b.png\" alt=\"a b.png\" loading=\"lazy\" width=\"20\">"},
+    {"a date, which has no text", "<time datetime=\"2026-01-05\"/>", "<time datetime=\"2026-01-05\">2026-01-05</time>"},
     {"a panel",
      "<ac:structured-macro ac:name=\"note\"><ac:rich-text-body><p>a</p></ac:rich-text-body></ac:structured-macro>",
      "<div class=\"panel panel-note\"><p class=\"panel-title\">Note</p><p>a</p></div>"},
