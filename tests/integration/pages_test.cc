@@ -243,6 +243,32 @@ TEST_F(Pages, KeepDraftsUntilTheyAreSavedOrDiscarded) {
   EXPECT_EQ(ended.headers.get("WWW-Authenticate"), "Session realm=\"Afloat\"");
 }
 
+TEST_F(Pages, LetUsersChangeTheirOwnPassword) {
+  ASSERT_LT(admin()
+                .post("/rest/api/admin/user",
+                      R"({"userName":"vera","fullName":"Vera","email":"v@localhost","password":"given-to-her"})")
+                .status,
+            300);
+  Browser vera(node_.url(), "vera", "given-to-her"), elsewhere(node_.url(), "vera", "given-to-her");
+  EXPECT_TRUE(vera.get("/").body->contains("href=\"/account\""));
+  const auto token = vera.field("/account", "csrf");
+  const auto change = [&](const std::string& old, const std::string& fresh, const std::string& again,
+                          const std::string& csrf) {
+    return vera.post("/account", "old=" + old + "&password=" + fresh + "&again=" + again + "&csrf=" + csrf);
+  };
+  EXPECT_EQ(change("given-to-her", "her-own-one", "her-own-one", "stolen").status, 403);
+  EXPECT_EQ(change("guessed", "her-own-one", "her-own-one", token).status, 400);
+  EXPECT_EQ(change("given-to-her", "short", "short", token).status, 400);
+  EXPECT_EQ(change("given-to-her", "her-own-one", "her-own-two", token).status, 400);
+  EXPECT_EQ(elsewhere.get("/").status, 200) << "nothing was changed yet";
+  EXPECT_EQ(change("given-to-her", "her-own-one", "her-own-one", token).headers.get("Location"), "/account?changed");
+  expect_words(*vera.get("/account?changed").body, {"Your password is changed."});
+  EXPECT_EQ(elsewhere.get("/").status, 303) << "signed out";
+  EXPECT_EQ(database_.query("select count(*) from session s join app_user u on u.id = s.user_id where u.name = 'vera'"), "1");
+  Browser again(node_.url(), "vera", "her-own-one");
+  EXPECT_EQ(again.get("/").status, 200);
+}
+
 TEST_F(Pages, SayWhatToDoWhereThereIsNothingYet) {
   expect_words(shown("/spaces/DOC"), {"no pages yet but its home page", "Write the first page"});
   expect_words(shown("/search?q=nosuchword"), {"No page has all of these words"});
