@@ -99,6 +99,9 @@ TEST(Storage, VeryDeepNestingIsRefusedAndHarmless) {
 }
 TEST(Storage, PlainText) {
   EXPECT_EQ(plain_text("<h1>A</h1><p>b <em>c</em></p><script>no</script>"), "A\nb c\n");
+  EXPECT_EQ(plain_text("<ac:task-list><ac:task><ac:task-id>7</ac:task-id><ac:task-status>complete</ac:task-status>"
+                       "<ac:task-body>a</ac:task-body></ac:task></ac:task-list>"),
+            "a\n");
   EXPECT_EQ(plain_text("<p>a <b>b"), " a  b");
 }
 TEST(Render, HeadingsHaveIdsOfTheirOwn) {

@@ -31,10 +31,11 @@ bool predefined(std::string_view name) {
 Error describe(const xmlError* error) {
   std::string what = error && error->message ? std::string(trim(error->message)) : "unknown fault";
   what = replace_all(std::move(what), "afloat-storage", "end of the page");
-  return Error(ErrorKind::invalid_argument,
-               fmt::format("The page is not well-formed XHTML, line {}: {}. Close and nest the tags properly, write & as "
-                           "&amp; and a < that begins no tag as &lt;, then save again.",
-                           error ? error->line : 1, what));
+  return Error(
+      ErrorKind::invalid_argument,
+      fmt::format("The page is not well-formed XHTML, line {}: {}. Close and nest the tags properly, write & as "
+                  "&amp; and a < that begins no tag as &lt;, then save again.",
+                  error ? error->line : 1, what));
 }
 
 void gather_text(const xmlNode* node, std::string& out) {
@@ -46,10 +47,12 @@ void gather_text(const xmlNode* node, std::string& out) {
     if (node->type != XML_ELEMENT_NODE) continue;
     const std::string_view name = reinterpret_cast<const char*>(node->name);
     const bool foreign = node->ns && node->ns->prefix;
-    // Macro parameters are settings, not words of the page; titles of linked pages are attributes anyway.
-    if (foreign && name == "parameter") continue;
+    // Parameters of macros and states of tasks are settings, not words of the page; titles of linked pages are
+    // attributes anyway.
+    if (foreign && (name == "parameter" || name == "task-id" || name == "task-status")) continue;
     if (!foreign && element_dropped_whole(name)) continue;
-    const bool block = foreign ? name == "structured-macro" || name == "plain-text-body" : element_block(name);
+    const bool block =
+        foreign ? name == "structured-macro" || name == "plain-text-body" || name == "task" : element_block(name);
     if (block && !out.empty() && out.back() != '\n') out += '\n';
     gather_text(node->children, out);
     if (block && !out.empty() && out.back() != '\n') out += '\n';
