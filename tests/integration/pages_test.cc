@@ -264,7 +264,8 @@ TEST_F(Pages, LetUsersChangeTheirOwnPassword) {
   EXPECT_EQ(change("given-to-her", "her-own-one", "her-own-one", token).headers.get("Location"), "/account?changed");
   expect_words(*vera.get("/account?changed").body, {"Your password is changed."});
   EXPECT_EQ(elsewhere.get("/").status, 303) << "signed out";
-  EXPECT_EQ(database_.query("select count(*) from session s join app_user u on u.id = s.user_id where u.name = 'vera'"), "1");
+  EXPECT_EQ(database_.query("select count(*) from session s join app_user u on u.id = s.user_id where u.name = 'vera'"),
+            "1");
   Browser again(node_.url(), "vera", "her-own-one");
   EXPECT_EQ(again.get("/").status, 200);
 }

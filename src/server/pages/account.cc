@@ -64,7 +64,7 @@ Async<http::Response> change_password(Context& context, http::Request request) {
 
 }  // namespace
 
-void add_account_routes(http::Router& router, Context& context) {
+void add_own_account_pages(http::Router& router, Context& context) {
   router.add("GET", "/account", [&context](http::Request request) { return account(context, std::move(request)); });
   router.add("POST", "/account",
              [&context](http::Request request) { return change_password(context, std::move(request)); });

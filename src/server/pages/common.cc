@@ -191,7 +191,7 @@ void add_page_routes(http::Router& router, Context& context) {
   add_edit_routes(router, context);
   add_sign_in_routes(router, context);
   add_search_pages(router, context);
-  add_account_routes(router, context);
+  add_own_account_pages(router, context);
   add_setup_routes(router, context);
 }
 

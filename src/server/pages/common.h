@@ -62,7 +62,7 @@ void add_edit_routes(http::Router& router, Context& context);
 void add_sign_in_routes(http::Router& router, Context& context);
 void add_home_routes(http::Router& router, Context& context);
 void add_search_pages(http::Router& router, Context& context);
-void add_account_routes(http::Router& router, Context& context);
+void add_own_account_pages(http::Router& router, Context& context);
 void add_setup_routes(http::Router& router, Context& context);
 
 }  // namespace afloat::server
