@@ -557,8 +557,8 @@ TEST_F(ConductorTest, PauseAndTheWishForOneNodeReachItThroughTheJournalOnceEach)
   EXPECT_EQ(
       database.query("select string_agg(kind || ' by ' || actor || coalesce(' of ' || (detail ->> 'node'), ''), ', ' "
                      "order by seq) from cluster_event where kind like 'run_%'"),
-      "run_pause by admin, run_resume by admin, run_rollback by eve of node2, run_resume by admin, run_resume by "
-      "admin")
+      "run_create by admin, run_pause by admin, run_resume by admin, run_rollback by eve of node2, run_resume by admin,"
+      " run_resume by admin")
       << "what was refused is not among them";
   EXPECT_EQ(site.told, (std::vector<std::string>{"started", "paused", "held", "paused", "held", "finalized"}));
   const auto durations =
