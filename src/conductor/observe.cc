@@ -127,6 +127,14 @@ Task<void> Conductor::observe_trial(rollout::Observation& seen, std::string node
   } else {
     const auto& other = others[static_cast<std::size_t>(database_now() / 100) % others.size()];
     const auto lost = [this] { return !run_ || !trial_; };
+    // One that its agent is just starting again fails no request: nobody would be sent to it.
+    auto ready = co_await site_.ready(node, within(1s));
+    if (lost()) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
+    if (ready && !*ready) {
+      trial_->note_obstacle(node + " is not ready");
+      seen.canary = trial_->view(database_now());
+      co_return Result<void>{};
+    }
     auto sample = co_await site_.metrics(node, within(1s));
     if (lost()) co_return fail(ErrorKind::failed_precondition, "no longer leading", lead_lost);
     if (sample && sample->memory_bytes) trial_->note_memory(*sample->memory_bytes);

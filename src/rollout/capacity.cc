@@ -15,12 +15,11 @@ bool serving(const cluster::Member& member) {
   return state == cluster::NodeState::ACTIVE || state == cluster::NodeState::DRAINING;
 }
 
-Answer fits_without(const Observation& observation, std::string_view node, const Options& options, const Aside& aside) {
+Answer fits_without(const Observation& observation, std::string_view node, const Options& options) {
   if (!observation.cluster) return {false, "the roster could not be read"};
   std::size_t others = 0;
   double load = 0;
   for (const auto& member : observation.cluster->members) {
-    if (aside.contains(member.name)) continue;
     load += member.load;
     if (member.name != node) ++others;
   }
@@ -34,7 +33,7 @@ Answer fits_without(const Observation& observation, std::string_view node, const
                          : fmt::format("{} other node(s) UP", others)};
 }
 
-Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options, const Aside& aside) {
+Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options) {
   if (!observation.cluster) return {false, "the roster could not be read"};
   const cluster::Member* self = nullptr;
   for (const auto& member : observation.cluster->members) {
@@ -42,7 +41,6 @@ Answer ok_to_stop(const Observation& observation, std::string_view node, const O
       self = &member;
       continue;
     }
-    if (aside.contains(member.name)) continue;
     const auto state = cluster::effective_state(member);
     if (state != cluster::NodeState::ACTIVE)
       return {false, fmt::format("{} is {}; every other node must be ACTIVE before {} may go", member.name,
@@ -57,7 +55,7 @@ Answer ok_to_stop(const Observation& observation, std::string_view node, const O
   if (self->tasks_running > 0)
     return {false, fmt::format("{} runs {} long task{}; waiting until done", node, self->tasks_running,
                                self->tasks_running == 1 ? "" : "s")};
-  return fits_without(observation, node, options, aside);
+  return fits_without(observation, node, options);
 }
 
 Health health_of(const Observation& observation, const cluster::Member& member) {

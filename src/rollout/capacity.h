@@ -1,5 +1,4 @@
 #pragma once
-#include <map>
 #include <string>
 
 #include "rollout/model.h"
@@ -11,19 +10,14 @@ struct Answer {
   std::string reason;  ///< why not; or the figures behind a yes
 };
 
-/// Nodes that are away and not waited for, with the reason (Memory::aside).
-using Aside = std::map<std::string, std::string>;
-
 /// Does the measured load of the site fit on the others without `node`? True where load is not measured, or the rule is
-/// off. `aside`: none of the others.
-Answer fits_without(const Observation& observation, std::string_view node, const Options& options,
-                    const Aside& aside = {});
+/// off.
+Answer fits_without(const Observation& observation, std::string_view node, const Options& options);
 
 /// May `node` be taken out now? Every other member is ACTIVE with a live lease and, at the balancer, UP
 /// with full weight; no long task runs on it; the measured load fits on the others (where load is
 /// measured at all).
-Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options,
-                  const Aside& aside = {});
+Answer ok_to_stop(const Observation& observation, std::string_view node, const Options& options);
 
 /// Takes requests, as far as the cluster knows: ACTIVE or DRAINING with a live lease.
 bool serving(const cluster::Member& member);

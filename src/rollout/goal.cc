@@ -259,7 +259,7 @@ GoalView look(const Run& run, const StepRecord& step, const Observation& seen) {
       return look_distribute(run, seen);
     case StepKind::ok_to_stop:
     case StepKind::ok_to_stop_again: {
-      auto answer = ok_to_stop(seen, step.node, run.options, run.memory.aside);
+      auto answer = ok_to_stop(seen, step.node, run.options);
       if (answer.yes) return reached(std::move(answer.reason));
       if (!seen.faults.empty()) return waiting(join(seen.faults, "; "));
       if (step.kind == StepKind::ok_to_stop_again) return {Goal::refused, std::move(answer.reason)};
@@ -399,7 +399,6 @@ Choice choose(const Run& run, const Observation& seen) {
   for (const auto& member : seen.cluster->members) {
     const auto* view = find_node(seen, member.name);
     if (member.name == surge) continue;  // it has steps of its own
-    if (run.memory.aside.contains(member.name)) continue;
     if (settled(seen, member, goal.version, goal.build)) {
       if (owes_soak(run, member.name))
         candidates.push_back({1, member.tasks_running, member.active_users, member.name, StepKind::soak});

@@ -116,9 +116,6 @@ struct Memory {
   /// one after the other are to start with the same. It ends with the run.
   std::map<std::string, std::string> config = {};
   std::string config_differs_on = {};  ///< the host for whose change the run is paused; a resume accepts it
-  /// Nodes that don't come up on the old release, and why. The way back goes on without them and waits for a person
-  /// once the others are back; a resume tries them again.
-  std::map<std::string, std::string> aside = {};
   bool operator==(const Memory&) const = default;
 };
 

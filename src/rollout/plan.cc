@@ -64,9 +64,7 @@ std::vector<PlannedStep> way_back(const Run& run, const Observation& seen, const
   }
   const auto goal = run.hop_from();
   for (const auto& member : in_order(seen))
-    if (run.memory.aside.contains(member.name))
-      continue;
-    else if (member.ephemeral)
+    if (member.ephemeral)
       planner.add(StepKind::remove_surge, run.hop(), member.name);
     else if (member.build != goal.build || cluster::effective_state(member) != cluster::NodeState::ACTIVE)
       planner.add_node(member.name, run.hop(), true);

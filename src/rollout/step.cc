@@ -141,6 +141,12 @@ std::string next_action(const Run& run, std::string_view when) {
         run.hop_from().version);
   if (run.finalize_begun)
     return fmt::format("{}: `afloat upgrade resume`. There is no way back after finalize began.", when);
+  // No other node is taken out meanwhile: two would be away at once.
+  if (run.back && step && step->kind == StepKind::await_active)
+    return fmt::format(
+        "{0}: `afloat upgrade resume` goes on with the way back to {1}. Or take {2} out for good with `afloat nodes remove "
+        "{2}`, and resume: the others then go back without it.",
+        when, run.hop_from().version, step->node);
   if (run.back)
     return fmt::format("{}: `afloat upgrade resume` goes on with the way back to {}.", when, run.hop_from().version);
   return fmt::format("{}: `afloat upgrade resume`; or `afloat upgrade cancel` to go back to {}.", when,
@@ -197,54 +203,6 @@ std::string why_it_turned(const Run& run) {
   return {};
 }
 
-/// A node does not come up on the old release while the way back leads there. The others need not wait for it where
-/// the site is whole without it and one more.
-bool can_be_set_aside(const Run& run, const Observation& seen) {
-  const auto& step = run.steps.back();
-  if (!run.back || run.options.offline || step.kind != StepKind::await_active || !seen.cluster) return false;
-  int serve = 0;
-  bool all_back = true;
-  for (const auto& member : seen.cluster->members) {
-    if (member.name == step.node || run.memory.aside.contains(member.name)) continue;
-    serve += serving(member) ? 1 : 0;
-    all_back = all_back && member.build == run.hop_from().build;
-  }
-  return all_back ? serve > 0 : serve > 1;
-}
-
-Decision set_aside(Run run, const std::string& why, const Observation& seen) {
-  const auto node = run.steps.back().node;
-  run.memory.aside[node] = why;
-  run.evidence = evidence_of(seen, node);
-  close(run.steps.back(), StepState::interrupted, why, seen);
-  open(run, StepKind::choose_node, "");
-  return {.run = std::move(run), .record = true};
-}
-
-/// Once the others are back, who is not, and what to do about it.
-std::string still_aside(const Run& run) {
-  std::vector<std::string> names, reasons;
-  bool neither = true;
-  for (const auto& [node, why] : run.memory.aside) {
-    names.push_back(node);
-    reasons.push_back(sentence(why));
-    neither = neither && std::ranges::any_of(run.steps, [&](const StepRecord& step) {
-                return step.node == node && !step.back && step.kind == StepKind::await_active &&
-                       step.state == StepState::interrupted;
-              });
-  }
-  const auto who = join(names, ", ");
-  return fmt::format(
-      "every other node is back on {0} and serves. {1} {2}: {3} Mend that, or take it out for good with `afloat nodes "
-      "remove {4}`. After a resume what was mended is started and given back to the load balancer, and the upgrade "
-      "ends "
-      "by itself",
-      run.hop_from().version, who,
-      neither ? fmt::format("starts on neither {} nor {}", run.hop_to().version, run.hop_from().version)
-              : fmt::format("does not start on {}", run.hop_from().version),
-      join(reasons, " "), names.front());
-}
-
 /// Something failed that waiting does not mend: once more while the budget lasts, then what the policy says.
 Decision trouble(Run run, const std::string& why, const Observation& seen) {
   auto& step = run.steps.back();
@@ -260,7 +218,6 @@ Decision trouble(Run run, const std::string& why, const Observation& seen) {
     turn_back(run, why, seen);
     return {.run = std::move(run), .record = true};
   }
-  if (can_be_set_aside(run, seen)) return set_aside(std::move(run), why, seen);
   return pause(std::move(run), why, seen);
 }
 
@@ -304,10 +261,6 @@ Decision open_chosen(Run run, const Choice& choice, const Observation& seen) {
     open(run, choice.entry, choice.node);
   } else if (auto surge = surge_of(run); !surge.empty()) {
     open(run, StepKind::remove_surge, surge);
-  } else if (!run.memory.aside.empty()) {
-    open(run, StepKind::choose_node, "");
-    const auto why = still_aside(run);
-    return pause(std::move(run), why, seen);  // without a node, so that the evidence of the one aside stays
   } else {
     open(run, after_nodes(run), "");
   }
@@ -734,7 +687,6 @@ Decision step(Run run, const Observation& seen) {
     run.state = run.back ? RunState::rolling_back : RunState::running;
     run.message.clear();
     run.evidence.clear();
-    run.memory.aside.clear();
     if (run.open_step() && run.steps.back().kind == StepKind::ok_to_stop) {
       // Nothing was done to this node yet, and perhaps another one must come first by now: one that the
       // balancer keeps away would be waited for in vain.

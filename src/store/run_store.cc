@@ -60,22 +60,19 @@ rollout::Memory memory_in(const std::string& options) {
   rollout::Memory memory{.failures = int_or(part, "failures"),
                          .past_not_after = bool_or(part, "past_not_after"),
                          .config_differs_on = string_or(part, "config_differs_on")};
-  const auto read = [&part](std::string_view key, std::map<std::string, std::string>& into) {
-    if (const auto* texts = object_at(part, key))
-      for (const auto& [name, text] : *texts)
-        if (text.is_string()) into[name] = text.as_string();
-  };
-  read("config", memory.config);
-  read("aside", memory.aside);
+  if (const auto* config = object_at(part, "config"))
+    for (const auto& [host, hash] : *config)
+      if (hash.is_string()) memory.config[host] = hash.as_string();
   return memory;
 }
 
 std::string memory_json(const rollout::Memory& memory) {
+  json::object config;
+  for (const auto& [host, hash] : memory.config) config[host] = hash;
   return json::serialize(json::object{{"failures", memory.failures},
                                       {"past_not_after", memory.past_not_after},
-                                      {"config", json::value_from(memory.config)},
-                                      {"config_differs_on", memory.config_differs_on},
-                                      {"aside", json::value_from(memory.aside)}});
+                                      {"config", std::move(config)},
+                                      {"config_differs_on", memory.config_differs_on}});
 }
 
 Run run_from(const Rows& rows, std::size_t row) {

@@ -139,6 +139,44 @@ TEST_F(Pages, AllowScriptsOfTheSitesAssetsAlone) {
   EXPECT_EQ(file.headers.get("X-Content-Type-Options"), "nosniff");
 }
 
+TEST_F(Pages, AreMovedDeletedAndBroughtBack) {
+  const auto top = make("Harbour"), other = make("Workshop"), id = make("Anchor", "<p>iron</p>", top),
+             below = make("Chain", "<p>links</p>", id);
+  const auto organise = "/pages/" + id + "/organise";
+  expect_words(shown("/pages/" + id), {"href=\"" + organise + "\""});
+  const auto token = browser().field(organise, "csrf");
+  const auto act = [&](const std::string& form) { return browser().post(organise, "csrf=" + token + "&" + form); };
+  EXPECT_EQ(browser().post(organise, "csrf=stolen&do=delete").status, 403);
+  const auto nowhere = act("do=move&below=No+such+page");
+  EXPECT_EQ(nowhere.status, 400);
+  expect_words(*nowhere.body, {"There is no page &quot;No such page&quot;", "value=\"No such page\""});
+  EXPECT_EQ(act("do=move&below=Chain").status, 400) << "below itself";
+  EXPECT_EQ(act("do=move&below=workshop").status, 303);
+  expect_words(shown("/pages/" + id), {"href=\"/pages/" + other + "\""});
+
+  const auto file = browser().send("POST", "/pages/" + id + "/attachments",
+                                   "--x\r\nContent-Disposition: form-data; name=\"csrf\"\r\n\r\n" + token +
+                                       "\r\n--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a b.txt\"\r\n"
+                                       "Content-Type: text/plain\r\n\r\nhello\r\n--x--\r\n",
+                                   {{"Content-Type", "multipart/form-data; boundary=x"}});
+  ASSERT_EQ(file.status, 303) << *file.body;
+  expect_words(shown(organise), {"value=\"a b.txt\""});
+  EXPECT_EQ(act("do=remove&file=a+b.txt").status, 303);
+  EXPECT_FALSE(shown("/pages/" + id).contains("a b.txt"));
+  EXPECT_EQ(act("do=remove&file=a+b.txt").status, 400) << "it is gone";
+
+  EXPECT_EQ(act("do=delete").status, 303);
+  shown("/pages/" + id, 404);
+  expect_words(shown(organise), {"In the trash", "Bring it back"});
+  expect_words(shown("/pages/" + below), {"href=\"/pages/" + other + "\""});
+  EXPECT_EQ(act("do=restore").status, 303);
+  expect_words(shown("/pages/" + id), {"iron"});
+
+  const auto home = database_.query("select homepage_id from space where key = 'DOC'");
+  expect_words(shown("/pages/" + home + "/organise"), {"can be neither moved nor deleted"});
+  EXPECT_EQ(browser().post("/pages/" + home + "/organise", "csrf=" + token + "&do=delete").status, 400);
+}
+
 TEST_F(Pages, TakeAndRemoveLabels) {
   const auto id = make("Labelled");
   const auto token = browser().field("/pages/" + id, "csrf");

@@ -131,6 +131,7 @@ Task<CachedArticle> render_article(Context& context, store::Page page, std::opti
                            {"page_title", title},
                            {"edit_url", page_url(page.id) + "/edit"},
                            {"history_url", page_url(page.id) + "/history"},
+                           {"organise_url", page_url(page.id) + "/organise"},
                            {"new_url", new_page_url(page.space_key, page.id)},
                            {"version", old ? old->number : page.version},
                            {"author", shown_name(old ? old->author : page.updated_by)},

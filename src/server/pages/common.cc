@@ -70,6 +70,19 @@ Async<std::expected<Identity, http::Response>> admit_visitor(Context& context, c
   co_return std::move(*identity);
 }
 
+Async<std::expected<Identity, http::Response>> admit_sender(Context& context, const http::Request& request,
+                                                            std::string_view token) {
+  auto visitor = co_await admit_visitor(context, request);
+  if (!visitor) co_return visitor;
+  if (auto genuine = context.auth.check_csrf(request, *visitor, token); !genuine)
+    co_return std::unexpected(show_error(
+        context, *visitor,
+        Error(ErrorKind::permission_denied,
+              "You have signed in anew since this page was opened, so nothing was changed. Go back, load the page "
+              "again and repeat it.")));
+  co_return visitor;
+}
+
 namespace {
 
 /// What everybody is told before an upgrade with downtime; "" when there is none.
@@ -193,6 +206,7 @@ void add_page_routes(http::Router& router, Context& context) {
   add_search_pages(router, context);
   add_own_account_pages(router, context);
   add_setup_routes(router, context);
+  add_organise_routes(router, context);
 }
 
 namespace {

@@ -18,6 +18,10 @@ namespace afloat::server {
 /// the change log, so whatever is in context.cache afterwards may be shown.
 Async<std::expected<Identity, http::Response>> admit_visitor(Context& context, const http::Request& request);
 
+/// As admit_visitor, for a form that was sent; `token` is its field csrf. A form of an ended session changes nothing.
+Async<std::expected<Identity, http::Response>> admit_sender(Context& context, const http::Request& request,
+                                                            std::string_view token);
+
 /// What layout.mustache needs. Add `space_key` and `space_name` with in_space().
 boost::json::object frame(const Context& context, const Identity& identity, std::string_view title);
 void in_space(boost::json::object& data, std::string_view key, std::string_view name);
@@ -64,5 +68,6 @@ void add_home_routes(http::Router& router, Context& context);
 void add_search_pages(http::Router& router, Context& context);
 void add_own_account_pages(http::Router& router, Context& context);
 void add_setup_routes(http::Router& router, Context& context);
+void add_organise_routes(http::Router& router, Context& context);
 
 }  // namespace afloat::server

@@ -13,20 +13,6 @@
 namespace afloat::server {
 namespace {
 
-/// The form's sender, or the answer instead. `token`: the form's field.
-Async<std::expected<Identity, http::Response>> admit_sender(Context& context, const http::Request& request,
-                                                            std::string_view token) {
-  auto visitor = co_await admit_visitor(context, request);
-  if (!visitor) co_return visitor;
-  if (auto genuine = context.auth.check_csrf(request, *visitor, token); !genuine)
-    co_return std::unexpected(show_error(
-        context, *visitor,
-        Error(ErrorKind::permission_denied,
-              "You have signed in anew since this page was opened, so nothing was changed. Go back, load the page "
-              "again and repeat it.")));
-  co_return visitor;
-}
-
 Async<http::Response> upload(Context& context, http::Request request) {
   auto parts = http::parse_multipart(request);
   std::string token;
