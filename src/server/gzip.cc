@@ -34,7 +34,8 @@ std::string gzip(std::string_view bytes) {
 }
 
 bool accepts_gzip(std::string_view accept_encoding) {
-  for (const auto part : split(accept_encoding, ',')) {
+  for (const auto& word : split(accept_encoding, ',')) {
+    const std::string_view part = word;
     const auto semicolon = part.find(';');
     if (to_lower(trim(part.substr(0, semicolon))) != "gzip") continue;
     const auto quality = semicolon == std::string_view::npos ? std::string_view() : trim(part.substr(semicolon + 1));
