@@ -1,7 +1,7 @@
 // Upgrade history: every run, and one run with all that is known of it.
 import { useState } from "preact/hooks";
 import { shapeRun, shapeRuns } from "./api";
-import type { Check, Run, Step } from "./api";
+import type { Check, Run } from "./api";
 import { download, useAsked } from "./asked";
 import { shapeEvents } from "./audit_page";
 import { CheckLine } from "./check_line";
@@ -11,6 +11,7 @@ import { usePolled } from "./live";
 import type { PageProps } from "./main";
 import { Badge, Part, Said, Trouble, Waiting, clock, duration } from "./parts";
 import type { Tone } from "./parts";
+import { StepsTable } from "./run_panel";
 import { Timeline } from "./timeline";
 import { words } from "./words";
 import { history as w } from "./words_history";
@@ -115,37 +116,6 @@ function Runs({ go }: { go: (to: string) => void }) {
         <Said text={w.listOnCommandLine} />
       </p>
     </>
-  );
-}
-
-function StepsTable({ steps }: { steps: Step[] }) {
-  return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={w.steps(steps.length)}>
-      <table class="plain">
-        <thead>
-          <tr>
-            <th scope="col">{words.run.step}</th>
-            <th scope="col">{words.nodes.state}</th>
-            <th scope="col" class="number">
-              {words.run.took_}
-            </th>
-            <th scope="col">{words.run.what}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {steps.map((step) => (
-            <tr key={step.seq}>
-              <td>{step.title}</td>
-              <td>{words.run.stepStates[step.state] ?? step.state}</td>
-              <td class="number">{step.ended_at_ms ? duration(step.ended_at_ms - step.started_at_ms) : ""}</td>
-              <td>
-                <Said text={step.detail} />
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
   );
 }
 
@@ -256,7 +226,7 @@ function OneRun({ id, go }: { id: string; go: (to: string) => void }) {
               <summary>
                 <span class="fold-title">{w.steps(steps.length)}</span>
               </summary>
-              <StepsTable steps={steps} />
+              <StepsTable steps={steps} label={w.steps(steps.length)} />
             </details>
             {(run.checks ?? []).length > 0 && (
               <details class="fold">

@@ -12,6 +12,38 @@ export const hasEnded = (run: Run) => run.ended_at_ms > 0;
 
 const tones: Record<string, Tone> = { running: "busy", paused: "bad", rolling_back: "waits", done: "good", cancelled: "plain", failed: "bad" };
 
+/** What was done, step by step, and what was seen. */
+export function StepsTable({ steps, label }: { steps: Step[]; label: string }) {
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={label}>
+      <table class="plain">
+        <thead>
+          <tr>
+            <th scope="col">{words.run.step}</th>
+            <th scope="col">{words.nodes.state}</th>
+            <th scope="col" class="number">
+              {words.run.took_}
+            </th>
+            <th scope="col">{words.run.what}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {steps.map((step) => (
+            <tr key={step.seq}>
+              <td>{step.title}</td>
+              <td>{words.run.stepStates[step.state] ?? step.state}</td>
+              <td class="number">{step.ended_at_ms ? duration(step.ended_at_ms - step.started_at_ms) : ""}</td>
+              <td>
+                <Said text={step.detail} />
+              </td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
 export function RunPanel({ run, steps, live, now, members, series }: { run: Run; steps: Step[]; live: boolean; now: number; members: Member[]; series: Series }) {
   const held = isHeld(run);
   const ended = hasEnded(run);
@@ -63,32 +95,7 @@ export function RunPanel({ run, steps, live, now, members, series }: { run: Run;
       {!ended && series.problem && <p class="meta">{series.problem}</p>}
       <details class="steps">
         <summary>{words.run.allSteps(steps.length)}</summary>
-        <div class="scroll" tabIndex={0} role="region" aria-label={words.run.allSteps(steps.length)}>
-          <table class="plain">
-            <thead>
-              <tr>
-                <th scope="col">{words.run.step}</th>
-                <th scope="col">{words.nodes.state}</th>
-                <th scope="col" class="number">
-                  {words.run.took_}
-                </th>
-                <th scope="col">{words.run.what}</th>
-              </tr>
-            </thead>
-            <tbody>
-              {steps.map((step) => (
-                <tr key={step.seq}>
-                  <td>{step.title}</td>
-                  <td>{words.run.stepStates[step.state] ?? step.state}</td>
-                  <td class="number">{step.ended_at_ms ? duration(step.ended_at_ms - step.started_at_ms) : ""}</td>
-                  <td>
-                    <Said text={step.detail} />
-                  </td>
-                </tr>
-              ))}
-            </tbody>
-          </table>
-        </div>
+        <StepsTable steps={steps} label={words.run.allSteps(steps.length)} />
       </details>
     </section>
   );
