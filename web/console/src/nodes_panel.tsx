@@ -45,11 +45,9 @@ export function NodesPanel({ cluster, run, changed }: { cluster: Cluster; run: R
               <th scope="col" class="number">{n.tasks}</th>
               <th scope="col" class="number">{n.users}</th>
               <th scope="col" class="number">{n.load}</th>
-              {steered && (
-                <th scope="col">
-                  <span class="hidden">{n.takeBack.button}</span>
-                </th>
-              )}
+              <th scope="col" class="act">
+                <span class="hidden">{n.takeBack.button}</span>
+              </th>
             </tr>
           </thead>
           <tbody>
@@ -72,15 +70,13 @@ export function NodesPanel({ cluster, run, changed }: { cluster: Cluster; run: R
                 <td data-label={n.tasks} class="number">{member.tasksRunning}</td>
                 <td data-label={n.users} class="number">{member.activeUsers}</td>
                 <td data-label={n.load} class="number">{Math.round(member.load * 100)} %</td>
-                {steered && (
-                  <td class="number">
-                    {member.version !== clusterVersion && (
-                      <button type="button" class="button quiet small" aria-label={n.takeBack.title(member.name, clusterVersion).replace("?", "")} onClick={() => ask(member.name)}>
-                        {n.takeBack.button}
-                      </button>
-                    )}
-                  </td>
-                )}
+                <td class="act">
+                  {steered && member.version !== clusterVersion && (
+                    <button type="button" class="button quiet small" aria-label={n.takeBack.title(member.name, clusterVersion).replace("?", "")} onClick={() => ask(member.name)}>
+                      {n.takeBack.button}
+                    </button>
+                  )}
+                </td>
               </tr>
             ))}
           </tbody>
