@@ -46,6 +46,9 @@ export async function expectGoodLooks(page, where, picture = where) {
   await expectAccessible(page, `${where} at 390 px`);
   await page.setViewportSize({ width: 1280, height: 900 });
   if (picture) await screens(page, picture);
+  // What was moved by the windows of another width does not count.
+  await page.waitForTimeout(100);
+  await page.evaluate(() => window.shifts?.splice(0));
 }
 
 /** A page of a fresh visitor who has signed in. `as`: who, if not the administrator; what else is in it is the browser's. */
