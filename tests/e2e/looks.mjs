@@ -47,7 +47,7 @@ export async function expectGoodLooks(page, where, picture = where) {
   await page.setViewportSize({ width: 1280, height: 900 });
   if (picture) await screens(page, picture);
   // What was moved by the windows of another width does not count.
-  await page.waitForTimeout(100);
+  await page.waitForTimeout(600);
   await page.evaluate(() => window.shifts?.splice(0));
 }
 
