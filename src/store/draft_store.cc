@@ -19,6 +19,34 @@ Task<Rows> write_one(Database& database, Gates gates, Statement statement, Deadl
 
 }  // namespace
 
+Task<std::vector<DraftSummary>> list_drafts(Database& database, std::int64_t author, int limit, Deadline deadline) {
+  auto rows = co_await database.read(
+      {"select d.title, coalesce(d.page_id, 0), coalesce(d.parent_id, 0), s.key, s.name,"
+       " (extract(epoch from d.updated_at) * 1000)::bigint"
+       " from draft d join space s on s.id = d.space_id left join page p on p.id = d.page_id"
+       " where d.author = $1::bigint and (d.page_id is null or p.status = 'current')"
+       // One that arrived after its own save is the page as it is.
+       " and not exists (select 1 from page_version v where v.page_id = p.id and v.number = p.version"
+       "  and v.title = d.title and v.body_hash = sha256(convert_to(d.body, 'UTF8')))"
+       " order by d.updated_at desc limit $2::integer",
+       {author, limit}},
+      deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  std::vector<DraftSummary> out;
+  for (std::size_t row = 0; row < rows->size(); ++row) {
+    DraftSummary draft;
+    draft.place.author = author;
+    if (const auto page = rows->number(row, 1); page != 0) draft.place.page_id = page;
+    if (const auto parent = rows->number(row, 2); parent != 0) draft.place.parent_id = parent;
+    draft.place.space_key = rows->text(row, 3);
+    draft.title = rows->text(row, 0);
+    draft.space_name = rows->text(row, 4);
+    draft.updated_at_ms = rows->number(row, 5);
+    out.push_back(std::move(draft));
+  }
+  co_return out;
+}
+
 Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, Deadline deadline) {
   Statement statement;
   if (place.page_id) {

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "ports/database.h"
 
@@ -23,6 +24,16 @@ struct Draft {
   std::int64_t updated_at_ms = 0;
 };
 
+/// A draft as a list shows it.
+struct DraftSummary {
+  DraftPlace place;   ///< with space_key, of a page too
+  std::string title;  ///< as typed; "" = none yet
+  std::string space_name;
+  std::int64_t updated_at_ms = 0;
+};
+
+/// The newest first. Those of pages in the trash are left out, and those that say what the page says.
+Task<std::vector<DraftSummary>> list_drafts(Database& database, std::int64_t author, int limit, Deadline deadline);
 Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, Deadline deadline);
 /// Replaces an earlier one; `updated_at_ms` is set by the database and returned. Errors: not_found (page or space).
 Task<std::int64_t> save_draft(Database& database, Gates gates, DraftPlace place, Draft draft, Deadline deadline);

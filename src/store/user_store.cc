@@ -12,8 +12,6 @@ namespace afloat::store {
 
 namespace {
 
-constexpr std::size_t shortest_password = 4, longest_password = 1024;
-
 User user_from(const Rows& rows, std::size_t row) {
   User user;
   user.id = rows.number(row, 0);
@@ -133,7 +131,8 @@ Task<FoundUsers> find_users(Database& database, UserQuery query, Deadline deadli
 Result<void> check_password(std::string_view password) {
   if (password.size() >= shortest_password && password.size() <= longest_password) return {};
   return fail(ErrorKind::invalid_argument,
-              "The password is shorter than 4 or longer than 1,024 bytes; choose another.");
+              fmt::format("The password is shorter than {} or longer than {} bytes; choose another.", shortest_password,
+                          longest_password));
 }
 
 Task<void> change_user(Database& database, Gates gates, User before, User after, std::string actor, Deadline deadline) {

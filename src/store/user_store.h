@@ -34,6 +34,7 @@ struct FoundUsers {
   std::int64_t total = 0;   ///< 0 where `start` is past the end
 };
 Task<FoundUsers> find_users(Database& database, UserQuery query, Deadline deadline);
+constexpr std::size_t shortest_password = 8, longest_password = 1024;  ///< bytes
 /// What a password must be. Errors: invalid_argument.
 Result<void> check_password(std::string_view password);
 /// Errors: invalid_argument (name taken or not fit).

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <set>
@@ -437,6 +438,20 @@ void keep_drafts(Subject& s) {
       EXPECT_EQ(kept->base_version, draft.base_version);
       EXPECT_EQ(kept->updated_at_ms, at);
     }
+  const auto listed = [&] {
+    std::string titles;
+    for (const auto& draft : s.good(list_drafts(s.db(), s.user, 10, soon()))) {
+      titles += draft.title + " in " + draft.space_name + "; ";
+      EXPECT_EQ(draft.place.space_key, "DOC");
+    }
+    return titles;
+  };
+  const auto space = s.good(read_space(s.db(), "DOC", soon())).name;
+  EXPECT_EQ(listed(), fmt::format("Below in {0}; New in {0}; A in {0}; ", space)) << "the newest first";
+  const auto page = s.good(read_page(s.db(), gates, id, soon()));
+  s.good(save_draft(s.db(), gates, of_page, {page.title, page.body, "", page.version}, soon()));
+  EXPECT_EQ(listed(), fmt::format("Below in {0}; New in {0}; ", space)) << "what the page says is no draft";
+  EXPECT_TRUE(s.good(list_drafts(s.db(), s.user + 1, 10, soon())).empty());
   DraftPlace of_nobody = of_page;
   of_nobody.author = s.user + 1;
   EXPECT_FALSE(s.good(read_draft(s.db(), of_nobody, soon()))) << "nobody reads another's";

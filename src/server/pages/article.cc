@@ -127,8 +127,7 @@ Task<CachedArticle> render_article(Context& context, store::Page page, std::opti
   complete = rendered.complete;
 
   const std::string& title = old ? old->title : page.title;
-  boost::json::object data{{"space_key", page.space_key},
-                           {"page_title", title},
+  boost::json::object data{{"page_title", title},
                            {"edit_url", page_url(page.id) + "/edit"},
                            {"history_url", page_url(page.id) + "/history"},
                            {"organise_url", page_url(page.id) + "/organise"},
@@ -152,17 +151,13 @@ Task<CachedArticle> render_article(Context& context, store::Page page, std::opti
         {"diff_url", fmt::format("{}/diff?from={}&to={}", page_url(page.id), old->number, page.version)},
         {"differs", old->number != page.version}});
   data["notice"] = std::move(notice);
-  boost::json::array ancestors, attachments;
-  for (const auto& ancestor : page.ancestors)
-    if (ancestor.id != page.homepage_id)
-      ancestors.push_back(boost::json::object{{"url", page_url(ancestor.id)}, {"title", ancestor.title}});
+  boost::json::array attachments;
   for (const auto& file : shown->attachments)
     attachments.push_back(boost::json::object{{"url", attachment_url(page.id, file.file_name)},
                                               {"name", file.file_name},
                                               {"size", human_bytes(static_cast<std::uint64_t>(file.size))},
                                               {"version", file.version}});
   auto headings = heading_list(rendered.headings);
-  data["ancestors"] = std::move(ancestors);
   data["has_attachments"] = !attachments.empty();
   data["attachments"] = std::move(attachments);
   const bool contents = headings.size() >= 3;

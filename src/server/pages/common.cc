@@ -83,6 +83,15 @@ Async<std::expected<Identity, http::Response>> admit_sender(Context& context, co
   co_return visitor;
 }
 
+Async<std::expected<Sent, http::Response>> admit_form(Context& context, const http::Request& request) {
+  auto form = http::parse_form(request);
+  auto visitor =
+      co_await (form ? admit_sender(context, request, form_value(*form, "csrf")) : admit_visitor(context, request));
+  if (!visitor) co_return std::unexpected(std::move(visitor.error()));
+  if (!form) co_return std::unexpected(show_error(context, *visitor, form.error()));
+  co_return Sent{std::move(*visitor), std::move(*form)};
+}
+
 namespace {
 
 /// What everybody is told before an upgrade with downtime; "" when there is none.
@@ -181,7 +190,7 @@ Result<std::int64_t> page_id(const http::Request& request) {
   return fail(ErrorKind::not_found, fmt::format("There is no page {}.", text));
 }
 
-std::string form_value(const std::vector<std::pair<std::string, std::string>>& form, std::string_view name) {
+std::string form_value(const FormFields& form, std::string_view name) {
   for (const auto& [key, value] : form)
     if (key == name) return value;
   return {};

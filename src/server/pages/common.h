@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "adapters/http/message.h"
 #include "server/auth.h"
@@ -14,6 +16,9 @@
 /// What every page of the site shares: who is looking, the frame around the page, errors as pages.
 namespace afloat::server {
 
+/// The fields of a form, as http::parse_form() gives them.
+using FormFields = std::vector<std::pair<std::string, std::string>>;
+
 /// The signed-in visitor, or the response to give instead (303 to /login, an error page). Also waits for
 /// the change log, so whatever is in context.cache afterwards may be shown.
 Async<std::expected<Identity, http::Response>> admit_visitor(Context& context, const http::Request& request);
@@ -21,6 +26,13 @@ Async<std::expected<Identity, http::Response>> admit_visitor(Context& context, c
 /// As admit_visitor, for a form that was sent; `token` is its field csrf. A form of an ended session changes nothing.
 Async<std::expected<Identity, http::Response>> admit_sender(Context& context, const http::Request& request,
                                                             std::string_view token);
+/// A form that was sent, and by whom.
+struct Sent {
+  Identity visitor;
+  FormFields form;
+};
+/// admit_sender with the form's own token. A form that can't be read is answered with an error page.
+Async<std::expected<Sent, http::Response>> admit_form(Context& context, const http::Request& request);
 
 /// What layout.mustache needs. Add `space_key` and `space_name` with in_space().
 boost::json::object frame(const Context& context, const Identity& identity, std::string_view title);
@@ -46,7 +58,7 @@ boost::json::object list_entry(const store::PageSummary& page);
 /// The captured {id}; not_found when it is no number.
 Result<std::int64_t> page_id(const http::Request& request);
 /// `form` field or "".
-std::string form_value(const std::vector<std::pair<std::string, std::string>>& form, std::string_view name);
+std::string form_value(const FormFields& form, std::string_view name);
 /// A path on this site that a visitor may be sent to after signing in; "/" for anything else.
 std::string local_path(std::string_view next);
 

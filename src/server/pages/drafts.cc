@@ -71,14 +71,10 @@ Task<http::Response> remove(Context& context, http::Request request) {
 }
 
 Async<http::Response> discard(Context& context, http::Request request) {
-  auto visitor = co_await admit_visitor(context, request);
-  if (!visitor) co_return std::move(visitor.error());
-  auto form = http::parse_form(request);
-  if (!form) co_return show_error(context, *visitor, form.error());
-  if (auto genuine = context.auth.check_csrf(request, *visitor, form_value(*form, "csrf")); !genuine)
-    co_return show_error(context, *visitor, genuine.error());
-  auto place = place_in(request, visitor->user_id);
-  if (!place) co_return show_error(context, *visitor, place.error());
+  auto sent = co_await admit_form(context, request);
+  if (!sent) co_return std::move(sent.error());
+  auto place = place_in(request, sent->visitor.user_id);
+  if (!place) co_return show_error(context, sent->visitor, place.error());
   co_await forget_draft(context, *place, request.deadline);
   co_return http::redirect(place->page_id ? page_url(*place->page_id) + "/edit"
                                           : new_page_url(place->space_key, place->parent_id));
@@ -91,6 +87,11 @@ std::string draft_url(const store::DraftPlace& place) {
   auto url = "/drafts/spaces/" + url_encode(place.space_key);
   if (place.parent_id) url += fmt::format("?parent={}", *place.parent_id);
   return url;
+}
+
+std::string continue_url(const store::DraftPlace& place) {
+  if (place.page_id) return page_url(*place.page_id) + "/edit?draft=continue";
+  return new_page_url(place.space_key, place.parent_id) + (place.parent_id ? "&" : "?") + "draft=continue";
 }
 
 Async<void> forget_draft(Context& context, store::DraftPlace place, Deadline deadline) {

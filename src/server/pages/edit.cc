@@ -90,9 +90,7 @@ http::Response show_form(const Context& context, const Identity& visitor, const 
   data["draft_time"] = writing.found ? shown_time(writing.found->updated_at_ms) : "";
   data["draft_time_iso"] = writing.found ? iso_time(writing.found->updated_at_ms) : "";
   data["draft_outrun"] = exists && writing.found && writing.found->base_version < target.page->version;
-  data["continue_url"] = exists          ? target.form_url() + "?draft=continue"
-                         : target.parent ? fmt::format("{}?parent={}&draft=continue", target.form_url(), *target.parent)
-                                         : target.form_url() + "?draft=continue";
+  data["continue_url"] = continue_url(target.draft_of(visitor));
   return show(context, "edit", data, conflict ? 409 : writing.error.empty() ? 200 : 400);
 }
 
@@ -110,7 +108,7 @@ class PageEditing {
 
  private:
   Task<Target> read_target(http::Request request, std::string parent);
-  Task<Writing> read_writing(http::Request request, Identity visitor);
+  Writing read_writing(const http::Request& request, const Identity& visitor, const FormFields& form) const;
   Async<http::Response> save_page(Identity visitor, Target target, Writing writing, Deadline deadline);
   Async<http::Response> outrun(Identity visitor, Target target, Writing writing, Deadline deadline);
   Context& context_;
@@ -140,22 +138,20 @@ Task<Target> PageEditing::read_target(http::Request request, std::string parent)
   co_return target;
 }
 
-Task<Writing> PageEditing::read_writing(http::Request request, Identity visitor) {
-  auto form = http::parse_form(request);
-  if (!form) co_return std::unexpected(form.error());
+Writing PageEditing::read_writing(const http::Request& request, const Identity& visitor, const FormFields& form) const {
   Writing writing;
-  writing.title = std::string(trim(form_value(*form, "title")));
+  writing.title = std::string(trim(form_value(form, "title")));
   // Browsers send CR LF in text areas; what was not edited must come back as it was.
-  writing.body = replace_all(form_value(*form, "body"), "\r\n", "\n");
-  writing.message = std::string(trim(form_value(*form, "message")));
-  writing.version = static_cast<int>(parse_int(form_value(*form, "version")).value_or(0));
-  if (auto genuine = context_.auth.check_csrf(request, visitor, form_value(*form, "csrf")); !genuine)
+  writing.body = replace_all(form_value(form, "body"), "\r\n", "\n");
+  writing.message = std::string(trim(form_value(form, "message")));
+  writing.version = static_cast<int>(parse_int(form_value(form, "version")).value_or(0));
+  if (auto genuine = context_.auth.check_csrf(request, visitor, form_value(form, "csrf")); !genuine)
     writing.error = "You have signed in anew since this form was opened. Look it over and save again.";
   else if (writing.title.empty())
     writing.error = "The page needs a title.";
   else if (auto sound = wiki::check_storage(writing.body); !sound)
     writing.error = sound.error().message();
-  co_return writing;
+  return writing;
 }
 
 Async<http::Response> PageEditing::form(http::Request request) {
@@ -211,22 +207,21 @@ Async<http::Response> PageEditing::preview(http::Request request) {
   if (!form) co_return show_error(context_, *visitor, form.error());
   auto target = co_await read_target(request, form_value(*form, "parent"));
   if (!target) co_return show_error(context_, *visitor, target.error());
-  auto writing = co_await read_writing(request, *visitor);
-  if (!writing) co_return show_error(context_, *visitor, writing.error());
+  auto writing = read_writing(request, *visitor, *form);
   const bool fragment = request.query_value("fragment").has_value();
-  if (writing->error.empty() || writing->title.empty()) {
+  if (writing.error.empty() || writing.title.empty()) {
     auto shown = co_await render_body(context_, target->page ? std::optional(target->page->id) : std::nullopt,
-                                      target->space_key, writing->body, request.deadline);
+                                      target->space_key, writing.body, request.deadline);
     if (!shown) co_return show_error(context_, *visitor, shown.error());
     if (shown->rendered) {
-      writing->preview = shown->rendered->html;
-      writing->error.clear();
+      writing.preview = shown->rendered->html;
+      writing.error.clear();
     } else {
-      writing->error = shown->rendered.error().message();
+      writing.error = shown->rendered.error().message();
     }
   }
-  if (!fragment) co_return show_form(context_, *visitor, *target, *writing);
-  co_return writing->preview ? show_piece(std::move(*writing->preview)) : http::text_response(400, writing->error);
+  if (!fragment) co_return show_form(context_, *visitor, *target, writing);
+  co_return writing.preview ? show_piece(std::move(*writing.preview)) : http::text_response(400, writing.error);
 }
 
 Async<http::Response> PageEditing::save(http::Request request) {
@@ -236,10 +231,9 @@ Async<http::Response> PageEditing::save(http::Request request) {
   if (!form) co_return show_error(context_, *visitor, form.error());
   auto target = co_await read_target(request, form_value(*form, "parent"));
   if (!target) co_return show_error(context_, *visitor, target.error());
-  auto writing = co_await read_writing(request, *visitor);
-  if (!writing) co_return show_error(context_, *visitor, writing.error());
-  if (!writing->error.empty()) co_return show_form(context_, *visitor, *target, *writing);
-  co_return co_await save_page(std::move(*visitor), std::move(*target), std::move(*writing), request.deadline);
+  auto writing = read_writing(request, *visitor, *form);
+  if (!writing.error.empty()) co_return show_form(context_, *visitor, *target, writing);
+  co_return co_await save_page(std::move(*visitor), std::move(*target), std::move(writing), request.deadline);
 }
 
 Async<http::Response> PageEditing::save_page(Identity visitor, Target target, Writing writing, Deadline deadline) {

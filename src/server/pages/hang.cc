@@ -45,31 +45,30 @@ Async<http::Response> upload(Context& context, http::Request request) {
 }
 
 Async<http::Response> change_labels(Context& context, http::Request request) {
-  auto form = http::parse_form(request);
-  auto visitor = co_await admit_sender(context, request, form ? form_value(*form, "csrf") : std::string());
-  if (!visitor) co_return std::move(visitor.error());
+  auto sent = co_await admit_form(context, request);
+  if (!sent) co_return std::move(sent.error());
+  const auto& [visitor, form] = *sent;
   auto id = page_id(request);
-  if (!id) co_return show_error(context, *visitor, id.error());
-  if (!form) co_return show_error(context, *visitor, form.error());
+  if (!id) co_return show_error(context, visitor, id.error());
   const auto deadline = request.deadline;
   std::vector<store::Label> added;
-  for (const auto& word : split(replace_all(form_value(*form, "add"), ",", " "), ' ')) {
+  for (const auto& word : split(replace_all(form_value(form, "add"), ",", " "), ' ')) {
     if (trim(word).empty()) continue;
     auto name = label_name(word);
-    if (!name) co_return show_error(context, *visitor, name.error());
+    if (!name) co_return show_error(context, visitor, name.error());
     added.push_back({"global", std::move(*name)});
   }
   if (!added.empty()) {
     auto all = co_await with_gates<std::vector<store::Label>>(context, deadline, [&](Gates gates) {
       return store::add_labels(context.database, gates, *id, added, deadline);
     });
-    if (!all) co_return show_error(context, *visitor, all.error());
+    if (!all) co_return show_error(context, visitor, all.error());
   }
-  if (const auto name = form_value(*form, "remove"); !name.empty()) {
+  if (const auto name = form_value(form, "remove"); !name.empty()) {
     auto done = co_await with_gates<void>(context, deadline, [&](Gates gates) {
       return store::remove_label(context.database, gates, *id, name, deadline);
     });
-    if (!done) co_return show_error(context, *visitor, done.error());
+    if (!done) co_return show_error(context, visitor, done.error());
   }
   co_return http::redirect(page_url(*id) + "#af-labels");
 }

@@ -6,7 +6,9 @@
 #include "base/text.h"
 #include "server/concurrently.h"
 #include "server/pages/common.h"
+#include "server/pages/drafts.h"
 #include "server/pages/tree.h"
+#include "store/draft_store.h"
 #include "store/page_tree.h"
 #include "store/space_store.h"
 
@@ -15,6 +17,7 @@ namespace {
 
 constexpr int recent_shown = 15;
 constexpr int spaces_shown = 100;
+constexpr int drafts_shown = 10;
 
 boost::json::array entries(const std::vector<store::PageSummary>& pages) {
   boost::json::array out;
@@ -22,15 +25,32 @@ boost::json::array entries(const std::vector<store::PageSummary>& pages) {
   return out;
 }
 
-Async<http::Response> home(Context& context, http::Request request) {
+/// A space that somebody wishes, and why there is none yet.
+struct SpaceWish {
+  std::string key, name, error;
+};
+
+boost::json::array entries(const std::vector<store::DraftSummary>& drafts) {
+  boost::json::array out;
+  for (const auto& draft : drafts) {
+    out.push_back(boost::json::object{{"url", continue_url(draft.place)},
+                                      {"title", draft.title.empty() ? "A page without a title" : draft.title},
+                                      {"is_new", !draft.place.page_id},
+                                      {"space_name", draft.space_name},
+                                      {"time", shown_time(draft.updated_at_ms)},
+                                      {"time_iso", iso_time(draft.updated_at_ms)}});
+  }
+  return out;
+}
+
+Async<http::Response> show_home(Context& context, Identity visitor, SpaceWish wish, Deadline deadline) {
   // The lists are read with each request: they change with every save, so a cache would hardly ever hold.
-  auto visitor = co_await admit_visitor(context, request);
-  if (!visitor) co_return std::move(visitor.error());
-  auto [recent, spaces] = co_await both(store::list_recent(context.database, "", 0, recent_shown, request.deadline),
-                                        store::list_spaces(context.database, 0, spaces_shown, request.deadline));
-  if (!recent) co_return show_error(context, *visitor, recent.error());
-  if (!spaces) co_return show_error(context, *visitor, spaces.error());
-  auto data = frame(context, *visitor, "Home");
+  auto [recent, spaces] = co_await both(store::list_recent(context.database, "", 0, recent_shown, deadline),
+                                        store::list_spaces(context.database, 0, spaces_shown, deadline));
+  auto drafts = co_await store::list_drafts(context.database, visitor.user_id, drafts_shown, deadline);
+  if (!recent) co_return show_error(context, visitor, recent.error());
+  if (!spaces) co_return show_error(context, visitor, spaces.error());
+  auto data = frame(context, visitor, "Home");
   boost::json::array list;
   for (const auto& space : *spaces)
     list.push_back(boost::json::object{{"url", space_url(space.key)}, {"name", space.name}, {"key", space.key}});
@@ -38,7 +58,21 @@ Async<http::Response> home(Context& context, http::Request request) {
   data["spaces"] = std::move(list);
   data["any_recent"] = !recent->empty();
   data["recent"] = entries(*recent);
-  co_return show(context, "home", data);
+  // Where drafts can't be read, the page shows what else there is.
+  data["any_drafts"] = drafts && !drafts->empty();
+  data["drafts"] = drafts ? entries(*drafts) : boost::json::array();
+  data["open"] = spaces->empty() || !wish.error.empty();
+  data["has_error"] = !wish.error.empty();
+  data["error"] = wish.error;
+  data["wished_name"] = wish.name;
+  data["wished_key"] = wish.key;
+  co_return show(context, "home", data, wish.error.empty() ? 200 : 400);
+}
+
+Async<http::Response> home(Context& context, http::Request request) {
+  auto visitor = co_await admit_visitor(context, request);
+  if (!visitor) co_return std::move(visitor.error());
+  co_return co_await show_home(context, std::move(*visitor), {}, request.deadline);
 }
 
 Async<http::Response> space_home(Context& context, http::Request request) {
@@ -71,22 +105,20 @@ Async<http::Response> space_home(Context& context, http::Request request) {
 }
 
 Async<http::Response> make_space(Context& context, http::Request request) {
-  auto visitor = co_await admit_visitor(context, request);
-  if (!visitor) co_return std::move(visitor.error());
-  auto form = http::parse_form(request);
-  if (!form) co_return show_error(context, *visitor, form.error());
-  if (auto genuine = context.auth.check_csrf(request, *visitor, form_value(*form, "csrf")); !genuine)
-    co_return show_error(context, *visitor, genuine.error());
+  auto sent = co_await admit_form(context, request);
+  if (!sent) co_return std::move(sent.error());
   store::NewSpace space;
-  space.key = trim(form_value(*form, "key"));
-  space.name = trim(form_value(*form, "name"));
+  space.key = trim(form_value(sent->form, "key"));
+  space.name = trim(form_value(sent->form, "name"));
   space.homepage_body = "<p>This is the home page of " + escape_html(space.name) + ".</p>";
-  space.author = visitor->user_id;
+  space.author = sent->visitor.user_id;
   const auto deadline = request.deadline;
   auto made = co_await with_gates<store::Space>(
       context, deadline, [&](Gates gates) { return store::create_space(context.database, gates, space, deadline); });
-  if (!made) co_return show_error(context, *visitor, made.error());
-  co_return http::redirect(space_url(made->key));
+  if (made) co_return http::redirect(space_url(made->key));
+  if (made.error().kind() != ErrorKind::invalid_argument) co_return show_error(context, sent->visitor, made.error());
+  co_return co_await show_home(context, std::move(sent->visitor), {space.key, space.name, made.error().message()},
+                               deadline);
 }
 
 }  // namespace

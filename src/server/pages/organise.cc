@@ -33,33 +33,33 @@ class Organising {
   }
 
   Async<http::Response> act(http::Request request) {
-    auto sent = http::parse_form(request);
-    auto visitor = co_await admit_sender(context_, request, sent ? form_value(*sent, "csrf") : std::string());
-    if (!visitor) co_return std::move(visitor.error());
-    if (!sent) co_return show_error(context_, *visitor, sent.error());
+    auto sent = co_await admit_form(context_, request);
+    if (!sent) co_return std::move(sent.error());
+    auto& [visitor, form] = *sent;
     auto id = page_id(request);
-    if (!id) co_return show_error(context_, *visitor, id.error());
+    if (!id) co_return show_error(context_, visitor, id.error());
     const auto deadline = request.deadline;
-    const auto what = form_value(*sent, "do");
-    Wish wish{std::string(trim(form_value(*sent, "below"))), {}};
+    const auto what = form_value(form, "do");
+    Wish wish{std::string(trim(form_value(form, "below"))), {}};
     std::int64_t target = 0;
     if (what == "move" || what == "remove") {
       auto found = what == "move" ? co_await page_below(*id, wish.below, deadline)
-                                  : co_await file_of(*id, form_value(*sent, "file"), deadline);
-      if (!found) co_return co_await refused(std::move(request), std::move(*visitor), std::move(wish), found.error());
+                                  : co_await file_of(*id, form_value(form, "file"), deadline);
+      if (!found) co_return co_await refused(std::move(request), std::move(visitor), std::move(wish), found.error());
       target = *found;
     } else if (what != "delete" && what != "restore") {
-      co_return show_error(context_, *visitor,
-                           Error(ErrorKind::invalid_argument, "The form asks for none of move, remove, delete and restore."));
+      co_return show_error(
+          context_, visitor,
+          Error(ErrorKind::invalid_argument, "The form asks for none of move, remove, delete and restore."));
     }
     auto done = co_await with_gates<void>(context_, deadline, [&](Gates gates) {
       if (what == "move")
         return store::move_page(context_.database, gates, *id, store::MovePlace::append, target, deadline);
       if (what == "remove") return store::trash_attachment(context_.database, gates, target, deadline);
-      if (what == "delete") return store::trash_page(context_.database, gates, *id, visitor->user_id, deadline);
-      return store::restore_page(context_.database, gates, *id, visitor->user_id, deadline);
+      if (what == "delete") return store::trash_page(context_.database, gates, *id, visitor.user_id, deadline);
+      return store::restore_page(context_.database, gates, *id, visitor.user_id, deadline);
     });
-    if (!done) co_return co_await refused(std::move(request), std::move(*visitor), std::move(wish), done.error());
+    if (!done) co_return co_await refused(std::move(request), std::move(visitor), std::move(wish), done.error());
     co_return http::redirect(what == "delete" || what == "remove" ? organise_url(*id) : page_url(*id));
   }
 
@@ -69,8 +69,7 @@ class Organising {
     const auto use = context_.gates.use();
     auto page = co_await store::read_page(context_.database, use.gates(), id, deadline);
     if (!page) co_return std::unexpected(page.error());
-    auto target =
-        co_await store::read_page_by_title(context_.database, use.gates(), page->space_key, title, deadline);
+    auto target = co_await store::read_page_by_title(context_.database, use.gates(), page->space_key, title, deadline);
     if (!target) co_return std::unexpected(target.error());
     co_return target->id;
   }

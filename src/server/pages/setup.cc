@@ -19,8 +19,6 @@ namespace {
 
 namespace json = boost::json;
 
-constexpr std::size_t shortest_password = 8, longest_password = 1024;
-
 struct Form {
   std::string code, user = "admin", full_name, email, password, again, error;
   bool sample = true;
@@ -63,9 +61,8 @@ class Setup {
       form.error = "This is not the setup code. Copy the line in the file that is named below.";
       co_return co_await page(request, std::move(form), 403);
     }
-    if (form.password.size() < shortest_password || form.password.size() > longest_password)
-      form.error = fmt::format("The password is shorter than {} or longer than {} bytes; choose another.",
-                               shortest_password, longest_password);
+    if (auto fit = store::check_password(form.password); !fit)
+      form.error = fit.error().message();
     else if (form.password != form.again)
       form.error = "The two passwords differ; type the same one twice.";
     if (!form.error.empty()) co_return co_await page(request, std::move(form), 400);
@@ -133,7 +130,7 @@ class Setup {
     data["sample"] = form.sample;
     data["has_error"] = !form.error.empty();
     data["error"] = form.error;
-    data["shortest_password"] = shortest_password;
+    data["shortest_password"] = store::shortest_password;
     data["facts"] = co_await facts(request);
     co_return show(context_, "setup", data, status);
   }

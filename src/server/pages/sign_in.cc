@@ -24,7 +24,8 @@ Async<http::Response> form(Context& context, http::Request request) {
   // No redirect: a node that starts renders this page to see that it can.
   const auto set_up = co_await is_set_up(context, request.deadline);
   if (set_up && !*set_up)
-    co_return sign_in_form(context, next, "", "Nobody has an account yet. Whoever runs this site makes the first one at /setup.", 200);
+    co_return sign_in_form(context, next, "",
+                           "Nobody has an account yet. Whoever runs this site makes the first one at /setup.", 200);
   co_return sign_in_form(context, next, "", "", 200);
 }
 
@@ -46,12 +47,10 @@ Async<http::Response> sign_in(Context& context, http::Request request) {
 Async<http::Response> sign_out(Context& context, http::Request request) {
   auto identity = co_await context.auth.identify(request);
   if (!identity || !identity->signed_in()) co_return http::redirect("/login");
-  auto form = http::parse_form(request);
-  if (!form) co_return show_error(context, *identity, form.error());
-  if (auto checked = context.auth.check_csrf(request, *identity, form_value(*form, "csrf")); !checked)
-    co_return show_error(context, *identity, checked.error());
+  auto sent = co_await admit_form(context, request);
+  if (!sent) co_return std::move(sent.error());
   auto cookie = co_await context.auth.sign_out(request);
-  if (!cookie) co_return show_error(context, *identity, cookie.error());
+  if (!cookie) co_return show_error(context, sent->visitor, cookie.error());
   auto response = http::redirect("/login");
   response.headers.add("Set-Cookie", std::move(*cookie));
   co_return response;

@@ -86,6 +86,16 @@ Result<std::string> PageViews::tools(const CachedArticle& article, const Identit
                                              {"attachments_url", page_url(id) + "/attachments"}});
 }
 
+/// The space by its name, which may change without its pages, and the pages above the last of `path`.
+std::string crumbs(std::string_view space_key, std::string_view space_name,
+                   const std::vector<CachedArticle::Step>& path) {
+  std::string html = fmt::format("<nav class=\"crumbs\" aria-label=\"Breadcrumbs\"><a href=\"{}\">{}</a>",
+                                 space_url(space_key), escape_html(space_name));
+  for (std::size_t i = 0; i + 1 < path.size(); ++i)
+    html += fmt::format("<a href=\"{}\">{}</a>", page_url(path[i].id), escape_html(path[i].title));
+  return html + "</nav>\n";
+}
+
 std::uint64_t fingerprint(std::initializer_list<std::string_view> texts) {
   std::uint64_t hash = 1469598103934665603ull;  // FNV-1a: a mark for the browser's cache, not a defence
   for (auto text : texts) {
@@ -139,6 +149,7 @@ Async<http::Response> PageViews::view(http::Request request) {
                           escape_html(space->name)))
       .append(*tree)
       .append("</nav>\n<div class=\"shell-main\">\n")
+      .append(crumbs(article->space_key, space->name, article->path))
       .append(article->html())
       .append(*tools_html)
       .append(*below_html)
