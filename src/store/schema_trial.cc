@@ -199,6 +199,7 @@ constexpr auto changes = std::to_array<std::pair<int, std::string_view>>({
     {2, "create unique index draft_of_page on draft (author, page_id) where page_id is not null"},
     {2,
      "create unique index draft_of_new_page on draft (author, space_id, coalesce(parent_id, 0)) where page_id is null"},
+    {2, "create index draft_author on draft (author, updated_at)"},
     {2, "create index draft_page on draft (page_id)"},
     {2, "create index draft_space on draft (space_id)"},
 });

@@ -43,25 +43,37 @@ boost::json::array entries(const std::vector<store::DraftSummary>& drafts) {
   return out;
 }
 
-Async<http::Response> show_home(Context& context, Identity visitor, SpaceWish wish, Deadline deadline) {
-  // The lists are read with each request: they change with every save, so a cache would hardly ever hold.
+/// What everybody sees.
+struct SiteLists {
+  std::vector<store::PageSummary> recent;
+  std::vector<store::Space> spaces;
+};
+
+Task<SiteLists> read_site_lists(Context& context, Deadline deadline) {
   auto [recent, spaces] = co_await both(store::list_recent(context.database, "", 0, recent_shown, deadline),
                                         store::list_spaces(context.database, 0, spaces_shown, deadline));
-  auto drafts = co_await store::list_drafts(context.database, visitor.user_id, drafts_shown, deadline);
-  if (!recent) co_return show_error(context, visitor, recent.error());
-  if (!spaces) co_return show_error(context, visitor, spaces.error());
+  if (!recent) co_return std::unexpected(recent.error());
+  if (!spaces) co_return std::unexpected(spaces.error());
+  co_return SiteLists{std::move(*recent), std::move(*spaces)};
+}
+
+Async<http::Response> show_home(Context& context, Identity visitor, SpaceWish wish, Deadline deadline) {
+  // The lists are read with each request: they change with every save, so a cache would hardly ever hold.
+  auto [lists, drafts] = co_await both(read_site_lists(context, deadline),
+                                       store::list_drafts(context.database, visitor.user_id, drafts_shown, deadline));
+  if (!lists) co_return show_error(context, visitor, lists.error());
   auto data = frame(context, visitor, "Home");
   boost::json::array list;
-  for (const auto& space : *spaces)
+  for (const auto& space : lists->spaces)
     list.push_back(boost::json::object{{"url", space_url(space.key)}, {"name", space.name}, {"key", space.key}});
   data["any_spaces"] = !list.empty();
   data["spaces"] = std::move(list);
-  data["any_recent"] = !recent->empty();
-  data["recent"] = entries(*recent);
+  data["any_recent"] = !lists->recent.empty();
+  data["recent"] = entries(lists->recent);
   // Where drafts can't be read, the page shows what else there is.
   data["any_drafts"] = drafts && !drafts->empty();
   data["drafts"] = drafts ? entries(*drafts) : boost::json::array();
-  data["open"] = spaces->empty() || !wish.error.empty();
+  data["open"] = lists->spaces.empty() || !wish.error.empty();
   data["has_error"] = !wish.error.empty();
   data["error"] = wish.error;
   data["wished_name"] = wish.name;

@@ -47,10 +47,13 @@ Async<http::Response> sign_in(Context& context, http::Request request) {
 Async<http::Response> sign_out(Context& context, http::Request request) {
   auto identity = co_await context.auth.identify(request);
   if (!identity || !identity->signed_in()) co_return http::redirect("/login");
-  auto sent = co_await admit_form(context, request);
-  if (!sent) co_return std::move(sent.error());
+  // Not admit_form(): whoever leaves is not kept waiting for the change log.
+  auto form = http::parse_form(request);
+  if (!form) co_return show_error(context, *identity, form.error());
+  if (auto checked = context.auth.check_csrf(request, *identity, form_value(*form, "csrf")); !checked)
+    co_return show_error(context, *identity, checked.error());
   auto cookie = co_await context.auth.sign_out(request);
-  if (!cookie) co_return show_error(context, sent->visitor, cookie.error());
+  if (!cookie) co_return show_error(context, *identity, cookie.error());
   auto response = http::redirect("/login");
   response.headers.add("Set-Cookie", std::move(*cookie));
   co_return response;

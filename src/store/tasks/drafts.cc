@@ -16,6 +16,8 @@ std::vector<UpgradeTask> drafts_tasks() {
       {.sql = "create unique index if not exists draft_of_page on draft (author, page_id) where page_id is not null"},
       {.sql = "create unique index if not exists draft_of_new_page on draft (author, space_id, coalesce(parent_id, 0))"
               " where page_id is null"},
+      // What somebody has not saved yet, newest first.
+      {.sql = "create index if not exists draft_author on draft (author, updated_at)"},
       // What a page or space that goes for good takes with it.
       {.sql = "create index if not exists draft_page on draft (page_id)"},
       {.sql = "create index if not exists draft_space on draft (space_id)"}};
