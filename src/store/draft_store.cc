@@ -17,80 +17,104 @@ Task<Rows> write_one(Database& database, Gates gates, Statement statement, Deadl
   }
 }
 
+std::vector<DraftSummary> summaries(const Rows& rows, std::int64_t author) {
+  std::vector<DraftSummary> out;
+  for (std::size_t row = 0; row < rows.size(); ++row) {
+    DraftSummary draft;
+    draft.place.author = author;
+    draft.title = rows.text(row, 0);
+    if (const auto page = rows.number(row, 1); page != 0) draft.place.page_id = page;
+    if (const auto parent = rows.number(row, 2); parent != 0) draft.place.parent_id = parent;
+    draft.place.space_key = rows.text(row, 3);
+    draft.space_name = rows.text(row, 4);
+    draft.updated_at_ms = rows.number(row, 5);
+    draft.base_version = static_cast<int>(rows.number(row, 6));
+    draft.form = rows.text(row, 7);
+    out.push_back(std::move(draft));
+  }
+  return out;
+}
+
+const std::string selected =
+    "select d.title, coalesce(d.page_id, 0), coalesce(d.parent_id, 0), s.key, s.name,"
+    " (extract(epoch from d.updated_at) * 1000)::bigint, d.base_version, d.form"
+    " from draft d join space s on s.id = d.space_id left join page p on p.id = d.page_id"
+    " where d.author = $1::bigint and (d.page_id is null or p.status = 'current')"
+    " and not (d.page_id is null and d.title = '' and d.body in ('', '<p></p>'))"
+    // One that arrived after its own save is the page as it is.
+    " and not exists (select 1 from page_version v where v.page_id = p.id and v.number = p.version"
+    "  and v.title = d.title and v.body_hash = sha256(convert_to(d.body, 'UTF8')))";
+
 }  // namespace
 
 Task<std::vector<DraftSummary>> list_drafts(Database& database, std::int64_t author, int limit, Deadline deadline) {
-  auto rows = co_await database.read(
-      {"select d.title, coalesce(d.page_id, 0), coalesce(d.parent_id, 0), s.key, s.name,"
-       " (extract(epoch from d.updated_at) * 1000)::bigint"
-       " from draft d join space s on s.id = d.space_id left join page p on p.id = d.page_id"
-       " where d.author = $1::bigint and (d.page_id is null or p.status = 'current')"
-       // One that arrived after its own save is the page as it is.
-       " and not exists (select 1 from page_version v where v.page_id = p.id and v.number = p.version"
-       "  and v.title = d.title and v.body_hash = sha256(convert_to(d.body, 'UTF8')))"
-       " order by d.updated_at desc limit $2::integer",
-       {author, limit}},
-      deadline);
+  auto rows =
+      co_await database.read({selected + " order by d.updated_at desc limit $2::integer", {author, limit}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
-  std::vector<DraftSummary> out;
-  for (std::size_t row = 0; row < rows->size(); ++row) {
-    DraftSummary draft;
-    draft.place.author = author;
-    if (const auto page = rows->number(row, 1); page != 0) draft.place.page_id = page;
-    if (const auto parent = rows->number(row, 2); parent != 0) draft.place.parent_id = parent;
-    draft.place.space_key = rows->text(row, 3);
-    draft.title = rows->text(row, 0);
-    draft.space_name = rows->text(row, 4);
-    draft.updated_at_ms = rows->number(row, 5);
-    out.push_back(std::move(draft));
-  }
-  co_return out;
+  co_return summaries(*rows, author);
 }
 
-Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, Deadline deadline) {
+Task<std::vector<DraftSummary>> list_drafts(Database& database, DraftPlace place, int limit, Deadline deadline) {
+  Statement statement;
+  if (place.page_id) {
+    statement = {selected + " and d.page_id = $2::bigint order by d.updated_at desc limit $3::integer",
+                 {place.author, *place.page_id, limit}};
+  } else {
+    statement = {selected +
+                     " and d.page_id is null and lower(s.key) = lower($2) and coalesce(d.parent_id, 0) = $3::bigint"
+                     " order by d.updated_at desc limit $4::integer",
+                 {place.author, place.space_key, place.parent_id.value_or(0), limit}};
+  }
+  auto rows = co_await database.read(std::move(statement), deadline);
+  if (!rows) co_return std::unexpected(rows.error());
+  co_return summaries(*rows, place.author);
+}
+
+Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, std::string form, Deadline deadline) {
   Statement statement;
   if (place.page_id) {
     statement = {
         "select d.title, d.body, d.message, d.base_version, (extract(epoch from d.updated_at) * 1000)::bigint"
-        " from draft d where d.author = $1::bigint and d.page_id = $2::bigint",
-        {place.author, *place.page_id}};
+        " from draft d where d.author = $1::bigint and d.page_id = $2::bigint and d.form = $3",
+        {place.author, *place.page_id, form}};
   } else {
     statement = {
         "select d.title, d.body, d.message, d.base_version, (extract(epoch from d.updated_at) * 1000)::bigint"
         " from draft d join space s on s.id = d.space_id"
         " where d.author = $1::bigint and lower(s.key) = lower($2)"
-        " and coalesce(d.parent_id, 0) = $3::bigint and d.page_id is null",
-        {place.author, place.space_key, place.parent_id.value_or(0)}};
+        " and coalesce(d.parent_id, 0) = $3::bigint and d.page_id is null and d.form = $4",
+        {place.author, place.space_key, place.parent_id.value_or(0), form}};
   }
   auto rows = co_await database.read(std::move(statement), deadline);
   if (!rows) co_return std::unexpected(rows.error());
   if (rows->empty()) co_return std::nullopt;
-  co_return Draft{rows->text(0, 0), rows->text(0, 1), rows->text(0, 2), static_cast<int>(rows->number(0, 3)),
-                  rows->number(0, 4)};
+  co_return Draft{rows->text(0, 0),   rows->text(0, 1), rows->text(0, 2), static_cast<int>(rows->number(0, 3)),
+                  rows->number(0, 4), std::move(form)};
 }
 
 Task<std::int64_t> save_draft(Database& database, Gates gates, DraftPlace place, Draft draft, Deadline deadline) {
   Statement statement;
   if (place.page_id) {
     statement = {
-        "insert into draft (author, space_id, page_id, base_version, title, body, message)"
-        " select $1::bigint, p.space_id, p.id, $3::integer, $4, $5, $6 from page p"
+        "insert into draft (author, space_id, page_id, base_version, title, body, message, form)"
+        " select $1::bigint, p.space_id, p.id, $3::integer, $4, $5, $6, $7 from page p"
         " where p.id = $2::bigint and p.status = 'current'"
-        " on conflict (author, page_id) where page_id is not null do update set"
+        " on conflict (author, page_id, form) where page_id is not null do update set"
         "  base_version = excluded.base_version, title = excluded.title, body = excluded.body,"
         "  message = excluded.message, updated_at = now()"
         " returning (extract(epoch from updated_at) * 1000)::bigint",
-        {place.author, *place.page_id, draft.base_version, draft.title, draft.body, draft.message}};
+        {place.author, *place.page_id, draft.base_version, draft.title, draft.body, draft.message, draft.form}};
   } else {
     statement = {
-        "insert into draft (author, space_id, parent_id, base_version, title, body, message)"
-        " select $1::bigint, s.id, $3::bigint, $4::integer, $5, $6, $7 from space s"
+        "insert into draft (author, space_id, parent_id, base_version, title, body, message, form)"
+        " select $1::bigint, s.id, $3::bigint, $4::integer, $5, $6, $7, $8 from space s"
         " where lower(s.key) = lower($2)"
-        " on conflict (author, space_id, coalesce(parent_id, 0)) where page_id is null do update set"
+        " on conflict (author, space_id, coalesce(parent_id, 0), form) where page_id is null do update set"
         "  base_version = excluded.base_version, title = excluded.title, body = excluded.body,"
         "  message = excluded.message, updated_at = now()"
         " returning (extract(epoch from updated_at) * 1000)::bigint",
-        {place.author, place.space_key, place.parent_id, draft.base_version, draft.title, draft.body, draft.message}};
+        {place.author, place.space_key, place.parent_id, draft.base_version, draft.title, draft.body, draft.message,
+         draft.form}};
   }
   auto rows = co_await write_one(database, gates, std::move(statement), deadline);
   if (!rows) co_return std::unexpected(rows.error());
@@ -101,16 +125,16 @@ Task<std::int64_t> save_draft(Database& database, Gates gates, DraftPlace place,
   co_return rows->number(0, 0);
 }
 
-Task<void> remove_draft(Database& database, Gates gates, DraftPlace place, Deadline deadline) {
+Task<void> remove_draft(Database& database, Gates gates, DraftPlace place, std::string form, Deadline deadline) {
   Statement statement;
   if (place.page_id) {
-    statement = {"delete from draft where author = $1::bigint and page_id = $2::bigint",
-                 {place.author, *place.page_id}};
+    statement = {"delete from draft where author = $1::bigint and page_id = $2::bigint and form = $3",
+                 {place.author, *place.page_id, form}};
   } else {
     statement = {
         "delete from draft where author = $1::bigint and page_id is null and coalesce(parent_id, 0) = $3::bigint"
-        " and space_id = (select s.id from space s where lower(s.key) = lower($2))",
-        {place.author, place.space_key, place.parent_id.value_or(0)}};
+        " and space_id = (select s.id from space s where lower(s.key) = lower($2)) and form = $4",
+        {place.author, place.space_key, place.parent_id.value_or(0), form}};
   }
   auto done = co_await write_one(database, gates, std::move(statement), deadline);
   if (!done) co_return std::unexpected(done.error());

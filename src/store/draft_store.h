@@ -6,12 +6,12 @@
 
 #include "ports/database.h"
 
-/// What people have typed and not yet saved: one draft per person and page, and one per person and place where a new
-/// page is being written. Nobody but its author sees one. Writes are to be wrapped in server::with_gates; each may be
-/// sent again without harm, and no cache has anything of them.
+/// What people have typed and not yet saved. Each opening of an edit form has a draft of its own, so that two tabs do
+/// not replace each other's. Nobody but its author sees one. Writes are to be wrapped in server::with_gates; each may
+/// be sent again without harm, and no cache has anything of them.
 namespace afloat::store {
 
-/// Whose draft, and of what: `page_id`, or for a new page its space and the page that it is to lie below.
+/// Where somebody writes: `page_id`, or for a new page its space and the page that it is to lie below.
 struct DraftPlace {
   std::int64_t author = 0;
   std::optional<std::int64_t> page_id;
@@ -22,6 +22,7 @@ struct Draft {
   std::string title, body, message;  ///< as typed: the body need not be well-formed
   int base_version = 0;              ///< that the writer started from
   std::int64_t updated_at_ms = 0;
+  std::string form;  ///< a word for the opened form that it was typed into; "" of who has none
 };
 
 /// A draft as a list shows it.
@@ -30,14 +31,20 @@ struct DraftSummary {
   std::string title;  ///< as typed; "" = none yet
   std::string space_name;
   std::int64_t updated_at_ms = 0;
+  int base_version = 0;
+  std::string form;
 };
 
-/// The newest first. Those of pages in the trash are left out, and those that say what the page says.
+/// The newest first. Left out are those of pages in the trash, those that say what the page says, and new pages in
+/// which nothing is written.
 Task<std::vector<DraftSummary>> list_drafts(Database& database, std::int64_t author, int limit, Deadline deadline);
-Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, Deadline deadline);
-/// Replaces an earlier one; `updated_at_ms` is set by the database and returned. Errors: not_found (page or space).
+/// Those of one place, in the same way.
+Task<std::vector<DraftSummary>> list_drafts(Database& database, DraftPlace place, int limit, Deadline deadline);
+Task<std::optional<Draft>> read_draft(Database& database, DraftPlace place, std::string form, Deadline deadline);
+/// Replaces an earlier one of `draft.form`; `updated_at_ms` is set by the database and returned. Errors: not_found
+/// (page or space).
 Task<std::int64_t> save_draft(Database& database, Gates gates, DraftPlace place, Draft draft, Deadline deadline);
 /// One that is not there is no error.
-Task<void> remove_draft(Database& database, Gates gates, DraftPlace place, Deadline deadline);
+Task<void> remove_draft(Database& database, Gates gates, DraftPlace place, std::string form, Deadline deadline);
 
 }  // namespace afloat::store

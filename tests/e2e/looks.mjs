@@ -27,14 +27,22 @@ export async function watchShifts(page) {
   await page.addInitScript(() => {
     window.shifts = [];
     new PerformanceObserver((list) => {
-      for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts.push(entry.value);
+      const named = (node) => (node?.nodeType === 1 ? node : node?.parentElement)?.outerHTML.slice(0, 80) ?? "gone";
+      const at = (box) => `${box.x},${box.y} ${box.width}x${box.height}`;
+      for (const entry of list.getEntries())
+        if (!entry.hadRecentInput)
+          window.shifts.push({
+            value: entry.value,
+            moved: entry.sources.map((each) => `${named(each.node)} from ${at(each.previousRect)} to ${at(each.currentRect)}`),
+          });
     }).observe({ type: "layout-shift", buffered: true });
   });
 }
 /** Since the last look, or since the document was opened. */
 export async function expectStill(page, where) {
-  const shift = await page.evaluate(() => window.shifts.splice(0).reduce((sum, value) => sum + value, 0));
-  assert.ok(shift < 0.05, `layout shift of ${shift} on ${where}`);
+  const shifts = await page.evaluate(() => window.shifts.splice(0));
+  const shift = shifts.reduce((sum, each) => sum + each.value, 0);
+  assert.ok(shift < 0.05, `layout shift of ${shift} on ${where}: ${shifts.flatMap((each) => each.moved).join("; ")}`);
 }
 
 /** All of it, wide and narrow; and pictures, where they are wanted. `picture` is their name, "" for none. */

@@ -196,13 +196,28 @@ test("what is typed is kept by the server, and by the browser until the server h
   await page.goto(site.url + edit);
   await page.getByText("You have an unsaved draft").waitFor();
   await expectGoodLooks(page, "pages-draft-found");
-  // An older draft is not replaced by typing on; what is typed is kept beside it.
+  // An older draft is not replaced by typing on; what is typed is kept beside it, in another tab as well.
   await body(page).fill("<p>typed without a decision</p>");
-  await state(page, "Decide above");
+  await state(page, "Draft saved at");
   await page.goto(site.url + edit);
-  await page.getByRole("button", { name: "Put it into the form" }).waitFor();
-  await page.getByText("You have an unsaved draft").waitFor();
-  await page.locator("div.draft-found").getByRole("button", { name: "Discard it" }).click();
+  const found = page.locator("form.draft-found");
+  assert.equal(await found.count(), 2);
+  const second = await context.newPage();
+  await second.goto(site.url + edit);
+  await body(second).fill("<p>typed in a second tab</p>");
+  await state(second, "Draft saved at");
+  await body(page).fill("<p>typed in the first tab</p>");
+  await state(page, "Draft saved at");
+  await second.close();
+  await page.goto(site.url + edit);
+  assert.equal(await found.count(), 4);
+  assert.equal(await page.locator("div.draft-found").count(), 0, "the server has all of it");
+  // The newest first: the first tab's, the second's, the one without a decision.
+  for (const left of [4, 3, 2]) {
+    assert.equal(await found.count(), left);
+    await found.first().getByRole("button", { name: "Discard it" }).click();
+    await page.waitForLoadState("load");
+  }
   await page.getByRole("link", { name: "Continue the draft" }).click();
   assert.equal(await body(page).inputValue(), "<p>kept by the server</p>");
 

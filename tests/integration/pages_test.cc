@@ -225,17 +225,32 @@ TEST_F(Pages, KeepDraftsUntilTheyAreSavedOrDiscarded) {
     return browser().send("PUT", path, json::serialize(draft),
                           {{"Content-Type", "application/json"}, {"X-Csrf-Token", csrf}});
   };
-  const auto of_page = "/drafts/pages/" + id;
+  const auto of_page = "/drafts/pages/" + id + "?form=tab1";
   EXPECT_EQ(put(of_page, "Page", "<p>two", 1, "stolen").status, 403);
   const auto kept = put(of_page, "Page", "<p>two", 1, token);
   ASSERT_EQ(kept.status, 200) << *kept.body;
   EXPECT_TRUE(kept.body->contains("savedAt"));
   auto form = shown(edit);
-  expect_words(form, {"You have an unsaved draft", "&lt;p&gt;one", edit + "?draft=continue"});
+  expect_words(form, {"You have an unsaved draft", "&lt;p&gt;one", edit + "?draft=tab1"});
   EXPECT_FALSE(form.contains("&lt;p&gt;two"));
-  expect_words(shown(edit + "?draft=continue"), {"&lt;p&gt;two", "value=\"m\""});
+  expect_words(shown(edit + "?draft=tab1"), {"&lt;p&gt;two", "value=\"m\"", "name=\"form\" value=\"tab1\""});
   EXPECT_EQ(shown("/").contains("&lt;p&gt;two"), false);
-  expect_words(shown("/"), {"Not saved yet", edit + "?draft=continue"});
+  expect_words(shown("/"), {"Not saved yet", edit + "?draft=tab1"});
+
+  // Another tab has a draft of its own, and each is offered where it is not in the form.
+  const auto of_tab_2 = "/drafts/pages/" + id + "?form=tab2";
+  EXPECT_EQ(put(of_tab_2, "Page", "<p>elsewhere", 1, token).status, 200);
+  expect_words(shown(edit), {edit + "?draft=tab1", edit + "?draft=tab2"});
+  expect_words(shown("/"), {edit + "?draft=tab1", edit + "?draft=tab2"});
+  const auto second = shown(edit + "?draft=tab2");
+  expect_words(second, {"&lt;p&gt;elsewhere", "name=\"form\" value=\"tab2\"", edit + "?draft=tab1"});
+  EXPECT_FALSE(second.contains(edit + "?draft=tab2"));
+  EXPECT_EQ(browser().post(of_tab_2, "csrf=" + token).headers.get("Location"), edit);
+  form = shown(edit);
+  expect_words(form, {edit + "?draft=tab1"});
+  EXPECT_FALSE(form.contains(edit + "?draft=tab2"));
+  EXPECT_EQ(put("/drafts/pages/" + id + "?form=a-b", "Page", "<p>x", 1, token).status, 400);
+  EXPECT_EQ(shown(edit + "?draft=a-b").contains("a-b"), false);
 
   // Nobody else is offered it.
   ASSERT_LT(admin()
@@ -251,22 +266,24 @@ TEST_F(Pages, KeepDraftsUntilTheyAreSavedOrDiscarded) {
   save(id, "Page", "<p>one and three</p>", 2);
   expect_words(shown(edit), {"The page has been saved since"});
   const auto send = [&](int version) {
-    return browser().post(edit, fmt::format("title=Page&body=%3Cp%3Etwo%3C%2Fp%3E&version={}&csrf={}", version, token));
+    return browser().post(edit, fmt::format("title=Page&body=%3Cp%3Etwo%3C%2Fp%3E&version={}&form=tab1&csrf={}", version, token));
   };
   const auto outrun = send(1);
   EXPECT_EQ(outrun.status, 409);
   expect_words(*outrun.body, {"&lt;p&gt;two&lt;/p&gt;", "<ins> and three</ins>", "Version 1, which you started from",
-                              "name=\"version\" value=\"2\""});
+                              "name=\"version\" value=\"2\"", "name=\"form\" value=\"tab1\""});
   EXPECT_TRUE(shown(edit).contains("unsaved draft"));
   EXPECT_EQ(send(2).status, 303);
   EXPECT_FALSE(shown(edit).contains("unsaved draft"));
   EXPECT_EQ(database_.query("select count(*) from draft"), "0");
 
   // A new page below another has one of its own.
-  const auto place = "/drafts/spaces/DOC?parent=" + id, new_form = "/spaces/DOC/new?parent=" + id;
+  const auto place = "/drafts/spaces/DOC?parent=" + id + "&form=tab1", new_form = "/spaces/DOC/new?parent=" + id;
+  EXPECT_EQ(put(place, "", "<p></p>", 0, token).status, 200);
+  EXPECT_FALSE(shown(new_form).contains("unsaved draft")) << "nothing is written in it";
   EXPECT_EQ(put(place, "Born", "<p>x</p>", 0, token).status, 200);
-  expect_words(shown(new_form), {"“Born”", new_form + "&amp;draft=continue"});
-  expect_words(shown("/"), {">Born<", "a new page", new_form + "&amp;draft=continue"});
+  expect_words(shown(new_form), {"“Born”", new_form + "&amp;draft=tab1"});
+  expect_words(shown("/"), {">Born<", "a new page", new_form + "&amp;draft=tab1"});
   EXPECT_FALSE(shown("/spaces/DOC/new").contains("unsaved draft"));
   EXPECT_EQ(browser().post(place, "csrf=stolen").status, 403);
   EXPECT_EQ(browser().post(place, "csrf=" + token).headers.get("Location"), new_form);

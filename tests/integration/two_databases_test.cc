@@ -420,7 +420,7 @@ void find(Subject& s) {
 void keep_drafts(Subject& s) {
   const auto id = s.page("A");
   DraftPlace of_page{s.user, id, {}, {}}, of_new{s.user, {}, "doc", {}}, below{s.user, {}, "DOC", id};
-  EXPECT_FALSE(s.good(read_draft(s.db(), of_page, soon())));
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_page, "", soon())));
   for (const auto& place : {of_page, of_new, below})
     for (const std::string body : {"<p>half a", "<p>half a tag</p>"}) {
       Draft draft;
@@ -430,7 +430,7 @@ void keep_drafts(Subject& s) {
       draft.base_version = place.page_id ? 1 : 0;
       const auto at = s.good(save_draft(s.db(), gates, place, draft, soon()));
       EXPECT_LT(std::abs(at - SystemClock().unix_ms()), 60'000);
-      const auto kept = s.good(read_draft(s.db(), place, soon()));
+      const auto kept = s.good(read_draft(s.db(), place, "", soon()));
       ASSERT_TRUE(kept);
       EXPECT_EQ(kept->title, draft.title);
       EXPECT_EQ(kept->body, body);
@@ -438,6 +438,27 @@ void keep_drafts(Subject& s) {
       EXPECT_EQ(kept->base_version, draft.base_version);
       EXPECT_EQ(kept->updated_at_ms, at);
     }
+  // Another form of the same place has its own.
+  const auto of = [&](const DraftPlace& place) {
+    std::string said;
+    for (const auto& draft : s.good(list_drafts(s.db(), place, 10, soon())))
+      said += fmt::format("{} in {} from {}; ", draft.form, draft.place.space_key, draft.base_version);
+    return said;
+  };
+  for (const auto& place : {of_page, of_new, below}) {
+    EXPECT_FALSE(s.good(read_draft(s.db(), place, "tab2", soon())));
+    Draft draft{"Other", "<p>other", "", 1, 0, "tab2"};
+    s.good(save_draft(s.db(), gates, place, draft, soon()));
+    draft.body += "s";
+    s.good(save_draft(s.db(), gates, place, draft, soon()));
+    EXPECT_EQ(s.good(read_draft(s.db(), place, "tab2", soon()))->body, "<p>others");
+    EXPECT_EQ(s.good(read_draft(s.db(), place, "", soon()))->body, "<p>half a tag</p>");
+    EXPECT_EQ(of(place), fmt::format("tab2 in DOC from 1;  in DOC from {}; ", place.page_id ? 1 : 0)) << "newest first";
+    s.good(remove_draft(s.db(), gates, place, "tab2", soon()));
+    EXPECT_EQ(of(place), fmt::format(" in DOC from {}; ", place.page_id ? 1 : 0));
+  }
+  s.good(save_draft(s.db(), gates, of_new, {"", "<p></p>", "", 0, 0, "tab3"}, soon()));
+  EXPECT_FALSE(of(of_new).contains("tab3")) << "nothing is written in it";
   const auto listed = [&] {
     std::string titles;
     for (const auto& draft : s.good(list_drafts(s.db(), s.user, 10, soon()))) {
@@ -449,21 +470,21 @@ void keep_drafts(Subject& s) {
   const auto space = s.good(read_space(s.db(), "DOC", soon())).name;
   EXPECT_EQ(listed(), fmt::format("Below in {0}; New in {0}; A in {0}; ", space)) << "the newest first";
   const auto page = s.good(read_page(s.db(), gates, id, soon()));
-  s.good(save_draft(s.db(), gates, of_page, {page.title, page.body, "", page.version}, soon()));
+  s.good(save_draft(s.db(), gates, of_page, {page.title, page.body, "", page.version, 0, ""}, soon()));
   EXPECT_EQ(listed(), fmt::format("Below in {0}; New in {0}; ", space)) << "what the page says is no draft";
   EXPECT_TRUE(s.good(list_drafts(s.db(), s.user + 1, 10, soon())).empty());
   DraftPlace of_nobody = of_page;
   of_nobody.author = s.user + 1;
-  EXPECT_FALSE(s.good(read_draft(s.db(), of_nobody, soon()))) << "nobody reads another's";
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_nobody, "", soon()))) << "nobody reads another's";
   DraftPlace lost{s.user, 99'999, {}, {}}, nowhere{s.user, {}, "NONE", {}};
   EXPECT_EQ(s.run(save_draft(s.db(), gates, lost, {}, soon())).error().kind(), ErrorKind::not_found);
   EXPECT_EQ(s.run(save_draft(s.db(), gates, nowhere, {}, soon())).error().kind(), ErrorKind::not_found);
-  s.good(remove_draft(s.db(), gates, of_new, soon()));
-  EXPECT_FALSE(s.good(read_draft(s.db(), of_new, soon())));
-  EXPECT_TRUE(s.good(read_draft(s.db(), below, soon())));
-  s.good(remove_draft(s.db(), gates, of_new, soon()));
-  s.good(remove_draft(s.db(), gates, of_page, soon()));
-  EXPECT_FALSE(s.good(read_draft(s.db(), of_page, soon())));
+  s.good(remove_draft(s.db(), gates, of_new, "", soon()));
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_new, "", soon())));
+  EXPECT_TRUE(s.good(read_draft(s.db(), below, "", soon())));
+  s.good(remove_draft(s.db(), gates, of_new, "", soon()));
+  s.good(remove_draft(s.db(), gates, of_page, "", soon()));
+  EXPECT_FALSE(s.good(read_draft(s.db(), of_page, "", soon())));
 }
 
 using Scenario = void (*)(Subject&);

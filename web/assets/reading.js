@@ -16,6 +16,13 @@ const afloat = (() => {
 
   /** Storage may be full or forbidden; then nothing is remembered. */
   const keep = (area) => ({
+    keys(prefix) {
+      try {
+        return Object.keys(area()).filter((key) => key.startsWith(prefix));
+      } catch {
+        return [];
+      }
+    },
     get(key) {
       try {
         return JSON.parse(area().getItem(key));
@@ -339,12 +346,7 @@ const afloat = (() => {
     if (!$('article.wiki') || $('#af-edit') || !document.referrer) return;
     const from = new URL(document.referrer);
     if (from.origin !== location.origin) return;
-    try {
-      for (const key of Object.keys(localStorage))
-        if (key.startsWith('draft:') && local.get(key)?.submitted === from.pathname) local.remove(key);
-    } catch {
-      /* no storage */
-    }
+    for (const key of local.keys('draft:')) if (local.get(key)?.submitted === from.pathname) local.remove(key);
   }
 
   // ------------------------------------------------------------------------------------------------ start

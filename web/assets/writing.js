@@ -10,9 +10,12 @@
     const state = $('#af-state');
     const fields = () => ({ title: form.elements.title.value, body: form.elements.body.value, message: form.elements.message.value, version: Number(form.elements.version.value) });
     const same = (a, b) => a.title === b.title && a.body.replace(/\r\n/g, '\n') === b.body.replace(/\r\n/g, '\n');
-    const key = `draft:${form.dataset.user}:${form.dataset.draft}`;
-    let slot = key; // where this browser keeps it
-    let held = Boolean($('#af-found')); // an older draft on the server waits for a decision: it is not overwritten
+    const { user, drafts } = form.dataset;
+    // Each opened form has a draft of its own, here and on the server.
+    const slotOf = (word) => `draft:${user}:${drafts}#${word}`;
+    const slot = () => slotOf(form.elements.form.value);
+    const url = () => `${drafts}${drafts.includes('?') ? '&' : '?'}form=${form.elements.form.value}`;
+    const found = (word) => all('form.draft-found').find((offer) => offer.dataset.form === word);
     let sent = fields(); // what the server has, as far as we know
     let waiting = 0;
     let sending = null;
@@ -27,7 +30,7 @@
       clearTimeout(waiting);
       waiting = setTimeout(send, ms);
     };
-    const remember = (more = {}) => (room = local.set(slot, { ...fields(), at: Date.now(), ...more }));
+    const remember = (more = {}) => (room = local.set(slot(), { ...fields(), at: Date.now(), ...more }));
 
     /** After signing in anew, in another tab, the form needs the new session's token: to save, too. */
     async function renewToken() {
@@ -50,10 +53,9 @@
       clearTimeout(waiting);
       if (leaving || sending) return;
       const now = fields();
-      if (same(now, sent) && now.message === sent.message) return local.remove(slot);
-      if (held) return tell('Kept in this browser. Decide above about your earlier draft first.');
+      if (same(now, sent) && now.message === sent.message) return local.remove(slot());
       sending = new AbortController();
-      const answer = await fetch(form.dataset.draft, {
+      const answer = await fetch(url(), {
         method: 'PUT',
         headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value },
         body: JSON.stringify(now),
@@ -68,7 +70,7 @@
       const { savedAt } = await answer.json().catch(() => ({}));
       failures = 0;
       sent = now;
-      if (same(fields(), now)) local.remove(slot);
+      if (same(fields(), now)) local.remove(slot());
       tell(`Draft saved at ${clock(savedAt ?? Date.now())}`);
       if (!same(fields(), now)) later(2_000);
     }
@@ -83,12 +85,12 @@
     });
     addEventListener('pagehide', () => {
       const now = fields();
-      if (leaving || held || (same(now, sent) && now.message === sent.message)) return;
+      if (leaving || (same(now, sent) && now.message === sent.message)) return;
       remember();
       // Browsers let go of up to 64 kB; more is in the browser's own store, and sent by the next visit.
       const body = JSON.stringify(now);
       if (body.length < 60_000)
-        fetch(form.dataset.draft, { method: 'PUT', keepalive: true, headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value }, body }).catch(() => {});
+        fetch(url(), { method: 'PUT', keepalive: true, headers: { 'Content-Type': 'application/json', 'X-Requested-With': 'script', 'X-Csrf-Token': form.elements.csrf.value }, body }).catch(() => {});
     });
     form.addEventListener('submit', (event) => {
       if (event.submitter?.hasAttribute('formaction')) return void remember();
@@ -103,51 +105,56 @@
     });
 
     /** What was sent as an earlier visit ended may have arrived: then it is offered once, as the server's draft. */
-    async function arrived(left) {
-      const found = $('#af-found a');
-      const answer = found && (await fetch(found.href).catch(() => null));
+    async function arrived(word, left) {
+      const link = found(word)?.querySelector('a');
+      const answer = link && (await fetch(link.href).catch(() => null));
       if (!answer?.ok) return false;
       const there = $('#af-edit', new DOMParser().parseFromString(await answer.text(), 'text/html'));
       return Boolean(there) && same(left, { title: there.elements.title.value, body: there.elements.body.value });
     }
-    // What an earlier visit could not send.
-    const left = local.get(key) ?? local.get(`${key}:2`);
-    if (left && same(left, fields())) {
-      local.remove(key);
-      local.remove(`${key}:2`);
-    } else if (left) {
-      slot = `${key}:2`;
+    async function offer(word, left) {
+      if (await arrived(word, left)) return local.remove(slotOf(word));
       const use = element('button', { type: 'button' }, 'Put it into the form');
       const drop = element('button', { type: 'button', class: 'quiet' }, 'Discard it');
       const when = new Date(left.at).toLocaleString([], { dateStyle: 'medium', timeStyle: 'short' });
-      const offer = element('div', { class: 'notice draft-found', role: 'status' },
+      const notice = element('div', { class: 'notice draft-found', role: 'status' },
         element('p', {}, `This browser has kept what you typed on ${when}, which did not reach the server.`),
         element('div', { class: 'actions' }, use, drop));
-      const settle = () => {
-        offer.remove();
-        local.remove(key);
-        slot = key;
-        remember();
-        local.remove(`${key}:2`);
-      };
       use.addEventListener('click', () => {
+        notice.remove();
+        // It is newer than the one on the server, which it replaces; what is in the form keeps its own draft.
+        found(word)?.remove();
+        form.elements.form.value = word;
         for (const name of ['title', 'body', 'message', 'version']) form.elements[name].value = left[name];
-        // It is newer than the one on the server, which it replaces.
-        $('#af-found')?.remove();
-        held = false;
-        settle();
+        sent = { ...sent, body: '\u0000' };
+        remember();
         later(0);
         form.elements.body.focus();
       });
-      const letGo = () => {
-        settle();
-        later(0);
-      };
-      drop.addEventListener('click', letGo);
-      arrived(left).then((there) => (there ? letGo() : form.before(offer)));
+      drop.addEventListener('click', () => {
+        notice.remove();
+        local.remove(slotOf(word));
+      });
+      form.before(notice);
+    }
+    // What earlier visits could not send.
+    for (const key of local.keys(slotOf(''))) {
+      let word = key.slice(slotOf('').length);
+      const left = local.get(key);
+      if (!left || same(left, fields())) {
+        local.remove(key);
+        continue;
+      }
+      if (key === slot()) {
+        // The form goes on with that draft: what is typed now would take its place here.
+        word += 'b';
+        local.set(slotOf(word), left);
+        local.remove(key);
+      }
+      offer(word, left);
     }
     // A form that came back with an error or a preview has what was typed, and the server's draft may be older.
-    if (!held && $('.notice-bad, .preview:not([hidden])')) {
+    if ($('.notice-bad, .preview:not([hidden])')) {
       sent = { ...sent, body: '\u0000' };
       later(500);
     }

@@ -18,6 +18,10 @@
 namespace afloat::server {
 namespace {
 
+namespace json = boost::json;
+
+constexpr int drafts_offered = 10;
+
 /// What is being written, and where: an existing page, or a new one in a space.
 struct Target {
   std::optional<store::Page> page;
@@ -44,7 +48,8 @@ struct Writing {
   std::string title, body, message;
   int version = 0;  ///< that the writer started from; 0 for a new page
   std::string error;
-  std::optional<store::Draft> found;       ///< kept earlier and not in the form: offered
+  std::string form = new_form_word();      ///< its draft is kept under this word
+  std::vector<store::DraftSummary> found;  ///< kept earlier and not in the form: offered
   std::optional<std::string> preview;      ///< HTML
   std::optional<DiffView> theirs_changes;  ///< what others saved meanwhile, against what the writer started from
 };
@@ -81,16 +86,21 @@ http::Response show_form(const Context& context, const Identity& visitor, const 
   data["save_label"] = conflict ? fmt::format("Save as version {}", target.page->version + 1)
                        : exists ? "Save"
                                 : "Create";
-  data["draft_url"] = draft_url(target.draft_of(visitor));
+  data["drafts_url"] = drafts_url(target.draft_of(visitor));
+  data["form"] = writing.form;
   data["writing_script"] = context.templates.asset_url("writing.js");
   data["draft_user"] = visitor.user_name;
-  // A draft is offered over what is stored; what has just been sent is not to be replaced by a click.
-  data["has_draft"] = writing.found.has_value();
-  data["draft_title"] = writing.found ? writing.found->title : "";
-  data["draft_time"] = writing.found ? shown_time(writing.found->updated_at_ms) : "";
-  data["draft_time_iso"] = writing.found ? iso_time(writing.found->updated_at_ms) : "";
-  data["draft_outrun"] = exists && writing.found && writing.found->base_version < target.page->version;
-  data["continue_url"] = continue_url(target.draft_of(visitor));
+  json::array found;
+  for (const auto& draft : writing.found) {
+    found.push_back(json::object{{"form", draft.form},
+                                 {"title", shown_title(draft)},
+                                 {"time", shown_time(draft.updated_at_ms)},
+                                 {"time_iso", iso_time(draft.updated_at_ms)},
+                                 {"outrun", exists && draft.base_version < target.page->version},
+                                 {"url", draft_url(target.draft_of(visitor), draft.form)},
+                                 {"continue_url", continue_url(target.draft_of(visitor), draft.form)}});
+  }
+  data["found"] = std::move(found);
   return show(context, "edit", data, conflict ? 409 : writing.error.empty() ? 200 : 400);
 }
 
@@ -145,6 +155,7 @@ Writing PageEditing::read_writing(const http::Request& request, const Identity& 
   writing.body = replace_all(form_value(form, "body"), "\r\n", "\n");
   writing.message = std::string(trim(form_value(form, "message")));
   writing.version = static_cast<int>(parse_int(form_value(form, "version")).value_or(0));
+  if (auto word = form_value(form, "form"); !word.empty() && is_form_word(word)) writing.form = std::move(word);
   if (auto genuine = context_.auth.check_csrf(request, visitor, form_value(form, "csrf")); !genuine)
     writing.error = "You have signed in anew since this form was opened. Look it over and save again.";
   else if (writing.title.empty())
@@ -186,16 +197,21 @@ Async<http::Response> PageEditing::form(http::Request request) {
     }
   }
   // Where drafts can't be read, the page can be edited all the same.
-  auto draft = co_await store::read_draft(context_.database, target->draft_of(*visitor), request.deadline);
-  if (draft && *draft && ((*draft)->title != writing.title || (*draft)->body != writing.body)) {
-    if (request.query_or("draft", "") == "continue") {
+  const auto place = target->draft_of(*visitor);
+  if (const auto word = request.query_value("draft"); word && is_form_word(*word)) {
+    auto draft = co_await store::read_draft(context_.database, place, *word, request.deadline);
+    if (draft && *draft) {
       writing.title = (*draft)->title;
       writing.body = (*draft)->body;
       writing.message = (*draft)->message;
       writing.version = (*draft)->base_version;
-    } else {
-      writing.found = std::move(**draft);
     }
+    writing.form = *word;
+  }
+  auto found = co_await store::list_drafts(context_.database, place, drafts_offered, request.deadline);
+  if (found) {
+    std::erase_if(*found, [&](const store::DraftSummary& draft) { return draft.form == writing.form; });
+    writing.found = std::move(*found);
   }
   co_return show_form(context_, *visitor, *target, writing);
 }
@@ -251,7 +267,7 @@ Async<http::Response> PageEditing::save_page(Identity visitor, Target target, Wr
     });
   }
   if (saved) {
-    co_await forget_draft(context_, target.draft_of(visitor), deadline);
+    co_await forget_draft(context_, target.draft_of(visitor), writing.form, deadline);
     co_return http::redirect(page_url(saved->id));
   }
   if (target.page && saved.error().kind() == ErrorKind::conflict && saved.error().code().empty())

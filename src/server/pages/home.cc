@@ -33,8 +33,8 @@ struct SpaceWish {
 boost::json::array entries(const std::vector<store::DraftSummary>& drafts) {
   boost::json::array out;
   for (const auto& draft : drafts) {
-    out.push_back(boost::json::object{{"url", continue_url(draft.place)},
-                                      {"title", draft.title.empty() ? "A page without a title" : draft.title},
+    out.push_back(boost::json::object{{"url", continue_url(draft.place, draft.form)},
+                                      {"title", shown_title(draft)},
                                       {"is_new", !draft.place.page_id},
                                       {"space_name", draft.space_name},
                                       {"time", shown_time(draft.updated_at_ms)},
