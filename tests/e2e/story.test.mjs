@@ -180,6 +180,8 @@ test("the upgrade is driven by clicks, a second administrator sees it live, and 
   await phase(second, "MIXED");
   await page.waitForSelector(".piece-restart");
   await button(second.page, "Resume").waitFor();
+  // The plots below the lanes come when their script is there.
+  for (const each of [page, second.page]) await each.locator(".lane.plot").nth(2).waitFor();
   const [lanes, hers] = await Promise.all([page, second.page].map((each) => each.locator(".lane").count()));
   assert.equal(lanes, hers);
   const { saves } = writer.seen;
