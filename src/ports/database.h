@@ -47,10 +47,20 @@ class Value {
   bool binary_ = false;
 };
 
-/// `sql` has static lifetime (a literal): it is the key of the prepared-statement
-/// cache. Name every column; `select *` and `returning *` are refused by a test.
+/// A text of SQL that outlives the call: a literal or a static, for it is the key of the prepared-statement cache and
+/// read after the coroutine that made the statement was left. A text made on the way does not compile.
+class StaticSql : public std::string_view {
+ public:
+  StaticSql() = default;
+  StaticSql(const char* text) : std::string_view(text) {}
+  StaticSql(std::string_view text) : std::string_view(text) {}
+  StaticSql(const std::string& text) : std::string_view(text) {}
+  StaticSql(std::string&&) = delete;
+};
+
+/// Name every column; `select *` and `returning *` are refused by a test.
 struct Statement {
-  std::string_view sql;
+  StaticSql sql;
   std::vector<Value> args;
 };
 

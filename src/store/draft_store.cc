@@ -35,36 +35,40 @@ std::vector<DraftSummary> summaries(const Rows& rows, std::int64_t author) {
   return out;
 }
 
-const std::string selected =
-    "select d.title, coalesce(d.page_id, 0), coalesce(d.parent_id, 0), s.key, s.name,"
-    " (extract(epoch from d.updated_at) * 1000)::bigint, d.base_version, d.form"
-    " from draft d join space s on s.id = d.space_id left join page p on p.id = d.page_id"
-    " where d.author = $1::bigint and (d.page_id is null or p.status = 'current')"
-    " and not (d.page_id is null and d.title = '' and d.body in ('', '<p></p>'))"
-    // One that arrived after its own save is the page as it is.
-    " and not exists (select 1 from page_version v where v.page_id = p.id and v.number = p.version"
-    "  and v.title = d.title and v.body_hash = sha256(convert_to(d.body, 'UTF8')))";
+/// With what the list is narrowed by, `order by` and so on.
+std::string offered(std::string_view rest) {
+  std::string sql =
+      "select d.title, coalesce(d.page_id, 0), coalesce(d.parent_id, 0), s.key, s.name,"
+      " (extract(epoch from d.updated_at) * 1000)::bigint, d.base_version, d.form"
+      " from draft d join space s on s.id = d.space_id left join page p on p.id = d.page_id"
+      " where d.author = $1::bigint and (d.page_id is null or p.status = 'current')"
+      " and not (d.page_id is null and d.title = '' and d.body in ('', '<p></p>'))"
+      // One that arrived after its own save is the page as it is.
+      " and not exists (select 1 from page_version v where v.page_id = p.id and v.number = p.version"
+      "  and v.title = d.title and v.body_hash = sha256(convert_to(d.body, 'UTF8')))";
+  sql += rest;
+  return sql;
+}
 
 }  // namespace
 
 Task<std::vector<DraftSummary>> list_drafts(Database& database, std::int64_t author, int limit, Deadline deadline) {
-  auto rows =
-      co_await database.read({selected + " order by d.updated_at desc limit $2::integer", {author, limit}}, deadline);
+  static const auto sql = offered(" order by d.updated_at desc limit $2::integer");
+  auto rows = co_await database.read({sql, {author, limit}}, deadline);
   if (!rows) co_return std::unexpected(rows.error());
   co_return summaries(*rows, author);
 }
 
 Task<std::vector<DraftSummary>> list_drafts(Database& database, DraftPlace place, int limit, Deadline deadline) {
+  static const auto of_page = offered(" and d.page_id = $2::bigint order by d.updated_at desc limit $3::integer");
+  static const auto of_new_page = offered(
+      " and d.page_id is null and lower(s.key) = lower($2) and coalesce(d.parent_id, 0) = $3::bigint"
+      " order by d.updated_at desc limit $4::integer");
   Statement statement;
-  if (place.page_id) {
-    statement = {selected + " and d.page_id = $2::bigint order by d.updated_at desc limit $3::integer",
-                 {place.author, *place.page_id, limit}};
-  } else {
-    statement = {selected +
-                     " and d.page_id is null and lower(s.key) = lower($2) and coalesce(d.parent_id, 0) = $3::bigint"
-                     " order by d.updated_at desc limit $4::integer",
-                 {place.author, place.space_key, place.parent_id.value_or(0), limit}};
-  }
+  if (place.page_id)
+    statement = {of_page, {place.author, *place.page_id, limit}};
+  else
+    statement = {of_new_page, {place.author, place.space_key, place.parent_id.value_or(0), limit}};
   auto rows = co_await database.read(std::move(statement), deadline);
   if (!rows) co_return std::unexpected(rows.error());
   co_return summaries(*rows, place.author);

@@ -42,7 +42,7 @@ export async function watchShifts(page) {
 export async function expectStill(page, where) {
   const shifts = await page.evaluate(() => window.shifts.splice(0));
   const shift = shifts.reduce((sum, each) => sum + each.value, 0);
-  assert.ok(shift < 0.05, `layout shift of ${shift} on ${where}: ${shifts.flatMap((each) => each.moved).join("; ")}`);
+  assert.ok(shift < 0.05, `layout shift of ${shift} on ${where}: ${shifts.map((each) => `${each.value.toFixed(4)}: ${each.moved.join(", ")}`).join("; ")}`);
 }
 
 /** All of it, wide and narrow; and pictures, where they are wanted. `picture` is their name, "" for none. */

@@ -1,5 +1,5 @@
 import { render } from "preact";
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { session } from "./api";
 import { AuditPage } from "./audit_page";
 import { ClusteringPage } from "./clustering_page";
@@ -63,7 +63,8 @@ function Console() {
     window.addEventListener("popstate", moved);
     return () => window.removeEventListener("popstate", moved);
   }, []);
-  useEffect(() => {
+  // With the page, not after it was painted: whoever hears of the heading may ask for the title.
+  useLayoutEffect(() => {
     document.title = words.titleOf(here.title, session.site);
   }, [here]);
   return (

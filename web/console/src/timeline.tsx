@@ -106,7 +106,7 @@ export function Timeline({ run, steps, now, names, below = nothingElse }: { run:
                     <span
                       key={step.seq}
                       class={`piece piece-${kindOf(step)}${open ? " piece-open" : ""}`}
-                      style={{ left: `${left}%`, width: `${Math.max(right - left, 0.35)}%` }}
+                      style={{ transform: `translateX(${left}cqw)`, width: `${Math.max(right - left, 0.35)}cqw` }}
                       title={`${step.title}: ${words.run.stepStates[step.state] ?? step.state}, ${duration((step.ended_at_ms || now) - step.started_at_ms)}`}
                     />
                   );
