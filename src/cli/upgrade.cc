@@ -440,7 +440,7 @@ void add_upgrade_commands(CLI::App& app, int& exit_code) {
   resumer->add_flag("--wait", resume_options->wait, "Print each step, return when the run has ended");
 
   auto [pauser, pause_options] = add(
-      "pause", "Let a run wait between two steps",
+      "pause", "Let a run wait between two steps; a node that is away comes back first",
       [](Site& site, const UpgradeOptions& options) { return signal(site, options, "pause", RunDesk::Signal::pause); });
   pauser->add_option("--id", pause_options->id, "Number of the run");
 

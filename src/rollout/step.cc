@@ -94,6 +94,12 @@ std::optional<StepKind> follower(const Run& run, const StepRecord& done) {
 }
 
 bool of_one_node(StepKind kind) { return kind >= StepKind::ok_to_stop && kind <= StepKind::soak; }
+/// Users are not sent to the node of the open step: a run that is to pause brings it back first, for nobody knows how
+/// long the pause will be. With downtime all nodes are away, and whoever pauses wants to look at just that.
+bool node_is_away(const Run& run) {
+  const auto* step = run.open_step();
+  return step && !run.options.offline && step->kind >= StepKind::drain && step->kind <= StepKind::balance;
+}
 bool of_surge(StepKind kind) { return kind == StepKind::add_surge || kind == StepKind::remove_surge; }
 
 /// A trial or a soak that the node did not pass.
@@ -672,7 +678,8 @@ Decision step(Run run, const Observation& seen) {
   }
   if (!run.requests.rollback_node.empty())
     if (auto decision = take_rollback(run, seen)) return std::move(*decision);
-  if (!run.requests.pause_by.empty() && (run.state == RunState::paused || run.open_step())) {
+  const bool comes_back_first = run.state != RunState::paused && node_is_away(run);
+  if (!run.requests.pause_by.empty() && (run.state == RunState::paused || run.open_step()) && !comes_back_first) {
     run.taken.pause_by = std::exchange(run.requests.pause_by, {});
     if (run.state == RunState::paused || run.finalize_begun) return {.run = std::move(run), .record = true};
     const auto why = fmt::format("{}{}", by_a_person, run.taken.pause_by);
@@ -703,7 +710,12 @@ Decision step(Run run, const Observation& seen) {
     return {.run = std::move(run), .record = true};
   }
 
-  return run.open_step() ? drive(std::move(run), seen) : advance(std::move(run), seen);
+  if (!run.open_step()) return advance(std::move(run), seen);
+  const auto pauses_after = comes_back_first && !run.requests.pause_by.empty() ? run.open_step()->node : std::string();
+  auto decision = drive(std::move(run), seen);
+  if (!pauses_after.empty() && !decision.waiting.empty())
+    decision.waiting += fmt::format("; the run pauses once {} is back", pauses_after);
+  return decision;
 }
 
 }  // namespace afloat::rollout

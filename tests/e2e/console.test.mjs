@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { expectGoodLooks, expectStill, open } from "./looks.mjs";
+import { drawn, expectGoodLooks, expectStill, open } from "./looks.mjs";
 import { bundles, startSite } from "./site.mjs";
 
 const { from, to } = bundles();
@@ -204,6 +204,7 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   const start = await planAndStart(page);
   await page.getByText("All of them were acknowledged.").waitFor();
   await page.getByText("More choices").click();
+  await drawn(page);
   await page.getByLabel("When something fails that waiting does not mend").selectOption("cancel");
   await page.getByLabel("Begin at").fill("2020-01-01T05:00");
   await page.getByText("This time is over.").waitFor();

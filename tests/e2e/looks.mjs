@@ -38,6 +38,12 @@ export async function watchShifts(page) {
     }).observe({ type: "layout-shift", buffered: true });
   });
 }
+/**
+ * Until what was opened is drawn. The driver scrolls to what it fills in next; in the frame of the opening the browser
+ * takes that scrolling for things that jump.
+ */
+export const drawn = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+
 /** Since the last look, or since the document was opened. */
 export async function expectStill(page, where) {
   const shifts = await page.evaluate(() => window.shifts.splice(0));

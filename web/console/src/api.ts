@@ -64,6 +64,7 @@ export interface Run {
   held_since_ms: number;
   conductor?: string;
   cancel_requested: boolean;
+  pause_requested: boolean;
   steps?: Step[];
   steps_total?: number;
   steps_done?: number;
@@ -172,6 +173,7 @@ export const shapeRun = (raw: Partial<Run>): Run => ({
   hops: [raw.to ?? ""],
   held_since_ms: 0,
   cancel_requested: false,
+  pause_requested: false,
   ...raw,
 });
 export const shapeRuns = (raw: { runs?: Partial<Run>[] }) => ({ runs: (raw.runs ?? []).map(shapeRun) });

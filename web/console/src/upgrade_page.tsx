@@ -72,6 +72,7 @@ function actionsOf(cluster: Cluster, run: Run | null, hop: number): { actions: A
     if (run.state === "rolling_back" || run.cancel_requested) return { actions: [], hint: "" };
     if (isHeld(run)) return { actions: [finalize(`${at}/resume`, run.hops[hop - 1] ?? run.to), cancel], hint: "" };
     if (run.state === "paused") return { actions: [resume, cancel], hint: a.resume.hint };
+    if (run.pause_requested) return { actions: [cancel], hint: a.pausing };
     return { actions: [pauses, cancel], hint: a.pause.hint };
   }
   const target = cluster.members.map((member) => member.version).find((version) => version !== cluster.clusterVersion) ?? "";

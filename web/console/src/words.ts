@@ -267,7 +267,8 @@ export const words = {
       ],
       confirm: "Take every node back",
     },
-    pause: { button: "Pause", hint: "The run does nothing more until you resume it. A node that is away at that moment stays away so long; the others serve." },
+    pause: { button: "Pause", hint: "The run does nothing more until you resume it. A node that is away at that moment comes back first." },
+    pausing: "The run pauses as soon as the node that is away is back.",
     resume: { button: "Resume", hint: "The run goes on with the step at which it paused." },
     retry: { button: "Retry", hint: "The upgrade tasks that failed run again, from where they were." },
     done: {
@@ -275,7 +276,7 @@ export const words = {
       startMode: "Upgrade mode is on.",
       cancelMode: "Upgrade mode is off.",
       cancelRun: "The run takes every node back.",
-      pause: "The run pauses before its next step.",
+      pause: "The run pauses before its next step; a node that is away comes back first.",
       resume: "The run goes on.",
       retry: "The upgrade tasks run again.",
     } as Record<string, string>,
