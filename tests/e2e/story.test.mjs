@@ -9,7 +9,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { expectGoodLooks, open, watchShifts } from "./looks.mjs";
+import { drawn, expectGoodLooks, open, watchShifts } from "./looks.mjs";
 import { bundles, start, startSite } from "./site.mjs";
 import { startWriter } from "./writer.mjs";
 
@@ -119,7 +119,7 @@ test("a page is written, changed, given a file, found, and its history read", as
 async function startLoad(t) {
   const folder = await mkdtemp(path.join(tmpdir(), "afloat-e2e-"));
   const [ready, enough] = ["ready", "enough"].map((name) => path.join(folder, name));
-  const rest = ["--rate", "40", "--users", "8", "--connections", "16", "--seconds", "240", "--space", "WELCOME", "--quiet"];
+  const rest = ["--rate", "120", "--users", "8", "--connections", "16", "--seconds", "240", "--space", "WELCOME", "--quiet"];
   const load = start(program, ["load", "--site", site.url, "--ledger", path.join(folder, "ledger"), "--ready-file", ready, "--until-file", enough, ...rest], { AFLOAT_USER: "admin", AFLOAT_PASSWORD: site.password });
   t.after(async () => {
     await load.stop();
@@ -158,7 +158,10 @@ test("the upgrade is driven by clicks, a second administrator sees it live, and 
   const vera = await enter("vera", "correct-horse-7", "/spaces/WELCOME");
   const writer = await startWriter(vera, site, "Log of the watch");
   t.after(() => writer.stop());
-  const phase = (which, name, seconds = 60) => which.page.waitForSelector(`.status-phase[data-phase="${name}"]`, { timeout: seconds * 1000 });
+  const phase = (which, name, seconds = 60) =>
+    which.page.waitForSelector(`.status-phase[data-phase="${name}"]`, { timeout: seconds * 1000 }).catch(async () => {
+      assert.fail(`not ${name} after ${seconds} s:\n${await which.page.locator("main").innerText()}`);
+    });
 
   await page.locator(".console-nav").getByRole("link", { name: "Plan your upgrade" }).click();
   await page.getByRole("radio", { name: to }).check();
@@ -166,6 +169,10 @@ test("the upgrade is driven by clicks, a second administrator sees it live, and 
   await page.getByText("Read by admin").waitFor();
   await page.waitForFunction((name) => [...document.querySelectorAll("button")].some((each) => each.textContent === name && !each.disabled), `Start the upgrade to ${to}`, { timeout: 60_000 });
   await page.getByLabel("Reason").fill("CHG-2041");
+  // Else it is over before a person has found the next button.
+  await page.getByText("More choices").click();
+  await drawn(page);
+  await page.getByLabel("Compare each new node with the others for").selectOption("10 s");
   await button(page, `Start the upgrade to ${to}`).click();
   await button(page, "Start").click();
   await page.waitForURL(`${site.url}/admin/upgrade`);
