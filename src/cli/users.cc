@@ -10,6 +10,7 @@
 #include "base/json_fields.h"
 #include "base/text.h"
 #include "cli/commands.h"
+#include "cli/moment.h"
 #include "cli/site_access.h"
 
 /// `afloat users`: who may sign in, and who is a system administrator.
@@ -40,6 +41,13 @@ std::string path_of(const UserOptions& options, std::string_view rest = {}) {
   return fmt::format("/rest/afloat/1/users/{}{}", url_encode(options.name), rest);
 }
 
+/// Nodes before 1.4 do not tell it.
+std::string last_here(const json::object& user) {
+  const auto* at = user.if_contains("lastSeenAt");
+  if (!at) return "-";
+  return at->is_null() ? "never" : shown_moment(int_or(user, "lastSeenAt"));
+}
+
 Result<void> list(const UserOptions& options) {
   auto answer = ask(options, "GET",
                     fmt::format("/rest/afloat/1/users?start={}&limit={}&text={}{}", options.start, options.limit,
@@ -54,12 +62,12 @@ Result<void> list(const UserOptions& options) {
     fmt::print("No such user.\n");
     return {};
   }
-  fmt::print("{:<20} {:<28} {:<30} {}\n", "user", "full name", "e-mail", "administrator");
+  fmt::print("{:<20} {:<28} {:<30} {:<14} {}\n", "user", "full name", "e-mail", "administrator", "last here");
   for (const auto& value : *results) {
     if (!value.is_object()) continue;
     const auto& user = value.get_object();
-    fmt::print("{:<20} {:<28} {:<30} {}\n", string_or(user, "userName"), string_or(user, "fullName"),
-               string_or(user, "email"), bool_or(user, "administrator") ? "yes" : "");
+    fmt::print("{:<20} {:<28} {:<30} {:<14} {}\n", string_or(user, "userName"), string_or(user, "fullName"),
+               string_or(user, "email"), bool_or(user, "administrator") ? "yes" : "", last_here(user));
   }
   if (const auto total = int_or(*answer, "total"); options.start + static_cast<std::int64_t>(results->size()) < total)
     fmt::print("{} users in all; the next ones: --start {}\n", total,

@@ -211,20 +211,29 @@ class StoredAuth final : public Auth {
     if (!*session) co_return Identity();
     if ((*session)->touch_due && state->touching.insert(id_hash).second) {
       auto executor = co_await boost::asio::this_coro::executor;
-      spawn(executor, "session last seen", [state, id_hash] { return touch(state, id_hash); });
+      spawn(executor, "session last seen",
+            [state, id_hash, user = (*session)->user.id] { return touch(state, id_hash, user); });
     }
     auto identity = identity_of((*session)->user, Identity::Via::session);
     identity.csrf = (*session)->csrf;
     co_return identity;
   }
 
-  static Async<void> touch(std::shared_ptr<State> state, std::string id_hash) {
+  static Async<void> touch(std::shared_ptr<State> state, std::string id_hash, std::int64_t user) {
     const auto deadline = state->with.clock.steady_now() + seconds(5);
     // Not noted is no harm: the next request tries again.
     [[maybe_unused]] auto done = co_await with_gates<void>(
         state->with.gates, state->with.refresh_gates, deadline,
-        [&](Gates gates) { return store::touch_session(state->with.database, gates, id_hash, deadline); });
+        [&](Gates gates) { return store::touch_session(state->with.database, gates, id_hash, user, deadline); });
     state->touching.erase(id_hash);
+  }
+
+  /// As often as credentials are looked at, which are remembered for a while.
+  static Async<void> touch_user(std::shared_ptr<State> state, std::int64_t user) {
+    const auto deadline = state->with.clock.steady_now() + seconds(5);
+    [[maybe_unused]] auto done = co_await with_gates<void>(
+        state->with.gates, state->with.refresh_gates, deadline,
+        [&](Gates gates) { return store::touch_user(state->with.database, gates, user, deadline); });
   }
 
   static Task<Identity> by_credential(std::shared_ptr<State> state, bool basic, std::string credential,
@@ -254,6 +263,10 @@ class StoredAuth final : public Auth {
     std::chrono::milliseconds lifetime = remembered_for;
     auto identity = basic ? co_await check_basic(state, std::move(credential), hash, lifetime, std::move(remote), deadline)
                           : co_await check_token(state, std::move(credential), deadline);
+    if (identity) {
+      auto touching = co_await boost::asio::this_coro::executor;
+      spawn(touching, "user last seen", [state, user = identity->user_id] { return touch_user(state, user); });
+    }
     // A change of the user that was heard of meanwhile may have come after what was read.
     if (identity && state->user_changes == changes_before)
       state->remember(hash, *identity, state->with.clock.steady_now(), lifetime);

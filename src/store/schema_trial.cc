@@ -204,6 +204,8 @@ constexpr auto changes = std::to_array<std::pair<int, std::string_view>>({
     {2, "create index draft_author on draft (author, updated_at)"},
     {2, "create index draft_page on draft (page_id)"},
     {2, "create index draft_space on draft (space_id)"},
+    // 1.4.0 (tasks/last_seen.cc). Null where nobody has been here since.
+    {3, "alter table app_user add column last_seen integer"},
 });
 
 }  // namespace

@@ -16,14 +16,27 @@ User owner(const Rows& rows) {
 
 // No change-log entry: sessions and tokens are read from the database each time. Without one the adapter
 // cannot settle a lost answer, but each of these statements may be sent again without harm.
-Task<void> write_one(Database& database, Gates gates, Statement statement, Deadline deadline) {
+Task<void> write_all(Database& database, Gates gates, std::vector<Statement> wanted, Deadline deadline) {
   for (bool again = true;; again = false) {
-    std::vector<Statement> statements{statement};
+    auto statements = wanted;
     auto done = co_await database.write(gates, std::move(statements), {}, deadline);
     if (done) co_return Result<void>();
     if (!again || done.error().kind() != ErrorKind::deadline_exceeded || std::chrono::steady_clock::now() >= deadline)
       co_return std::unexpected(done.error());
   }
+}
+Task<void> write_one(Database& database, Gates gates, Statement statement, Deadline deadline) {
+  std::vector<Statement> statements;
+  statements.push_back(std::move(statement));
+  co_return co_await write_all(database, gates, std::move(statements), deadline);
+}
+
+/// To be locked before a session of the user, as a change of the password locks them.
+Statement seen(std::int64_t user_id) {
+  return {
+      "update app_user set last_seen = now() where id = $1::bigint"
+      " and (last_seen is null or last_seen <= created_at or last_seen < now() - interval '1 minute')",
+      {user_id}};
 }
 
 }  // namespace
@@ -41,22 +54,26 @@ Task<std::optional<Session>> read_session(Database& database, std::string id_has
 
 Task<void> create_session(Database& database, Gates gates, std::string id_hash, std::int64_t user_id, std::string csrf,
                           std::chrono::seconds lifetime, Deadline deadline) {
-  co_return co_await write_one(
-      database, gates,
+  std::vector<Statement> statements{seen(user_id)};
+  statements.push_back(
       {"with ended as (delete from session where user_id = $2::bigint and expires_at < now())"
        " insert into session (id_hash, user_id, csrf, expires_at)"
        " values ($1::bytea, $2::bigint, $3, now() + make_interval(secs => $4::double precision)) on conflict do "
        "nothing",
-       {Value::bytes(std::move(id_hash)), user_id, std::move(csrf), static_cast<std::int64_t>(lifetime.count())}},
-      deadline);
+       {Value::bytes(std::move(id_hash)), user_id, std::move(csrf), static_cast<std::int64_t>(lifetime.count())}});
+  co_return co_await write_all(database, gates, std::move(statements), deadline);
 }
 
-Task<void> touch_session(Database& database, Gates gates, std::string id_hash, Deadline deadline) {
-  co_return co_await write_one(database, gates,
-                               {"update session set last_seen = now() where id_hash = $1::bytea"
-                                " and last_seen < now() - interval '1 minute'",
-                                {Value::bytes(std::move(id_hash))}},
-                               deadline);
+Task<void> touch_session(Database& database, Gates gates, std::string id_hash, std::int64_t user_id,
+                         Deadline deadline) {
+  std::vector<Statement> statements{seen(user_id)};
+  statements.push_back(
+      {"update session set last_seen = now() where id_hash = $1::bytea and last_seen < now() - interval '1 minute'",
+       {Value::bytes(std::move(id_hash))}});
+  co_return co_await write_all(database, gates, std::move(statements), deadline);
+}
+Task<void> touch_user(Database& database, Gates gates, std::int64_t user_id, Deadline deadline) {
+  co_return co_await write_one(database, gates, seen(user_id), deadline);
 }
 
 Task<void> remove_session(Database& database, Gates gates, std::string id_hash, Deadline deadline) {

@@ -13,7 +13,10 @@ Task<std::optional<Session>> read_session(Database& database, std::string id_has
 /// Also removes this user's expired sessions.
 Task<void> create_session(Database& database, Gates gates, std::string id_hash, std::int64_t user_id, std::string csrf,
                           std::chrono::seconds lifetime, Deadline deadline);
-Task<void> touch_session(Database& database, Gates gates, std::string id_hash, Deadline deadline);
+/// The session and its user were here now.
+Task<void> touch_session(Database& database, Gates gates, std::string id_hash, std::int64_t user_id, Deadline deadline);
+/// Of who comes without a session.
+Task<void> touch_user(Database& database, Gates gates, std::int64_t user_id, Deadline deadline);
 Task<void> remove_session(Database& database, Gates gates, std::string id_hash, Deadline deadline);
 
 /// A user by name, and whether a node of this site has verified `digest` (the keyed hash of name and password)

@@ -115,7 +115,10 @@ Task<FoundUsers> find_users(Database& database, UserQuery query, Deadline deadli
   }
   if (!pattern.empty()) pattern = "%" + pattern + "%";
   auto rows = co_await database.read(
-      {"select id, name, full_name, email, administrator, count(*) over () from app_user"
+      {"select id, name, full_name, email, administrator, count(*) over (),"
+       // Null until backfill has seen it; an account that was never used has the time when it was made.
+       " (extract(epoch from coalesce(last_seen, created_at)) * 1000)::bigint,"
+       " coalesce(last_seen, created_at) > created_at from app_user"
        " where ($1 = '' or lower(name) like lower($1) escape '\\' or lower(full_name) like lower($1) escape '\\'"
        "  or lower(email) like lower($1) escape '\\') and (not $2::boolean or administrator)"
        " order by lower(name) offset $3::bigint limit $4::bigint",
@@ -123,7 +126,10 @@ Task<FoundUsers> find_users(Database& database, UserQuery query, Deadline deadli
       deadline);
   if (!rows) co_return std::unexpected(rows.error());
   FoundUsers found;
-  for (std::size_t row = 0; row < rows->size(); ++row) found.users.push_back(user_from(*rows, row));
+  for (std::size_t row = 0; row < rows->size(); ++row) {
+    auto& user = found.users.emplace_back(user_from(*rows, row));
+    if (rows->flag(row, 7)) user.last_seen_ms = rows->number(row, 6);
+  }
   if (!rows->empty()) found.total = rows->number(0, 5);
   co_return found;
 }

@@ -9,7 +9,8 @@ struct User {
   std::string full_name;
   std::string email;
   bool administrator = false;
-  std::string password_hash;  ///< only from find_user()
+  std::string password_hash;      ///< only from find_user()
+  std::int64_t last_seen_ms = 0;  ///< to the minute; 0 = never. Only from find_users()
 };
 struct NewUser {
   std::string name;

@@ -186,10 +186,10 @@ const std::vector<Profile> profiles{
     {.name = "wrong_answers", .stands_at = "trial node1", .words = {"known pages were answered wrongly"}},
     {.name = "memory_leak", .stands_at = "trial node1", .words = {"its memory grew from"}},
     {.name = "write_errors_5_percent", .stands_at = "trial node1", .words = {"writes failed", "a draft"}},
-    {.name = "expand_fails", .stands_at = "expand", .words = {"change_sizes/expand failed", "expand_fails lets it"}},
+    {.name = "expand_fails", .stands_at = "expand", .words = {"last_seen/expand failed", "expand_fails lets it"}},
     {.name = "backfill_fails",
      .stands_at = "choose_node",
-     .words = {"change_sizes/backfill failed on node1 after 1 attempt", "backfill_fails lets it"}},
+     .words = {"last_seen/backfill failed on node1 after 1 attempt", "backfill_fails lets it"}},
 };
 
 Profile profile(const std::string& name) {
@@ -233,7 +233,7 @@ class ContractFails : public testing::TestWithParam<OnFailure> {};
 TEST_P(ContractFails, BehindThePointOfNoReturnAndRetryGoesOnFromTheCheckpoint) {
   Story story({.name = "contract_fails",
                .stands_at = "await_stable",
-               .words = {"change_sizes/contract failed on node", "after 1 attempt at checkpoint relaxed",
+               .words = {"last_seen/contract failed on node", "after 1 attempt at checkpoint relaxed",
                          "contract_fails lets it fail"}},
               GetParam());
   auto& site = story.site();
@@ -248,7 +248,7 @@ TEST_P(ContractFails, BehindThePointOfNoReturnAndRetryGoesOnFromTheCheckpoint) {
   const auto cluster = site.fixture().admin().get_json("/rest/zdu/cluster");
   EXPECT_EQ(string_or(cluster, "state"), "UPGRADE_TASKS_FAILED");
   const auto seen = boost::json::serialize(site.fixture().admin().get_json("/rest/afloat/1/cluster"));
-  for (const auto* word : {"change_sizes/contract", "contract_fails lets it fail"})
+  for (const auto* word : {"last_seen/contract", "contract_fails lets it fail"})
     EXPECT_NE(seen.find(word), std::string::npos) << word << " is not in: " << seen;
   ASSERT_TRUE(site.users().work(seconds(1))) << site.users().words();
   make_page(site.fixture().admin(), "Written while the contract has failed");

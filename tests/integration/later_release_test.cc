@@ -178,7 +178,7 @@ void expect_day(Node& node, const test::Database& site, int day) {
   good(node.run(create_session(db, gates, "session" + number, made->id, "csrf", 1h, soon())), "create_session");
   auto session = node.run(read_session(db, "session" + number, soon()));
   EXPECT_TRUE(session && *session) << "read_session";
-  good(node.run(touch_session(db, gates, "session" + number, soon())), "touch_session");
+  good(node.run(touch_session(db, gates, "session" + number, made->id, soon())), "touch_session");
   good(node.run(create_token(db, gates, "token" + number, made->id, "t", std::nullopt, soon())), "create_token");
   good(node.run(read_token(db, "token" + number, soon())), "read_token");
 
@@ -242,7 +242,7 @@ TEST_F(LaterRelease, ASessionsUnknownFieldsAreKept) {
   auto session = node.run(read_session(*node.database, "session1", soon()));
   ASSERT_TRUE(session && *session);
   EXPECT_TRUE((*session)->touch_due);
-  ASSERT_TRUE(node.run(touch_session(*node.database, gates, "session1", soon())));
+  ASSERT_TRUE(node.run(touch_session(*node.database, gates, "session1", (*session)->user.id, soon())));
   EXPECT_EQ(site.query("select concat_ws(' ', last_seen > now() - interval '1 min', data) from session"),
             "t {\"theme\": {\"later\": true}}");
 }

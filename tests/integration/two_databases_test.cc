@@ -310,12 +310,16 @@ void keep_people(Subject& s) {
   s.good(change_user(s.db(), gates, demoted, root, "Jörg", soon()));
   s.good(change_user(s.db(), gates, promoted, jo, "root", soon()));
 
+  const auto last_here = [&] { return s.good(find_users(s.db(), {.text = "jörg"}, soon())).users.at(0).last_seen_ms; };
+  EXPECT_EQ(last_here(), 0);
   s.good(create_session(s.db(), gates, hash, jo.id, "csrf", seconds(60), soon()));
+  EXPECT_LT(std::abs(last_here() - SystemClock().unix_ms()), 60'000);
   const auto session = s.good(read_session(s.db(), hash, soon()));
   ASSERT_TRUE(session);
   EXPECT_EQ(session->user.name, "Jörg");
   EXPECT_FALSE(session->touch_due);
-  s.good(touch_session(s.db(), gates, hash, soon()));
+  s.good(touch_session(s.db(), gates, hash, jo.id, soon()));
+  s.good(touch_user(s.db(), gates, jo.id, soon()));
   s.good(create_session(s.db(), gates, other, jo.id, "csrf", seconds(-5), soon()));
   EXPECT_FALSE(s.good(read_session(s.db(), other, soon()))) << "has ended";
   s.good(remove_session(s.db(), gates, hash, soon()));

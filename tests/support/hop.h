@@ -3,6 +3,8 @@
 
 #include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "server/finalizer.h"
 #include "support/protocol.h"
@@ -86,6 +88,14 @@ class Hop {
   int gates_ = 1;
   cluster::Mode mode_ = cluster::Mode::on;
 };
+
+/// Those of a release and of all before it.
+inline std::vector<store::UpgradeTask> tasks_up_to(std::string_view release) {
+  std::vector<store::UpgradeTask> tasks;
+  for (const auto& task : store::all_tasks())
+    if (task.declaration.version <= release) tasks.push_back(task);
+  return tasks;
+}
 
 /// A fresh site of that release, with a user and a space, key T.
 inline void make_site(const std::string& connection, int build, std::span<const store::UpgradeTask> tasks) {

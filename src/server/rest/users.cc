@@ -55,7 +55,11 @@ Task<http::Response> list(Context& context, http::Request request) {
   auto found = co_await store::find_users(context.database, std::move(query), request.deadline);
   if (!found) co_return std::unexpected(found.error());
   json::array results;
-  for (const auto& user : found->users) results.push_back(account_json(user));
+  for (const auto& user : found->users) {
+    auto account = account_json(user);
+    account["lastSeenAt"] = user.last_seen_ms != 0 ? json::value(user.last_seen_ms) : json::value();
+    results.push_back(std::move(account));
+  }
   co_return ok(
       json::object{{"results", std::move(results)}, {"total", found->total}, {"start", start}, {"limit", limit}});
 }

@@ -5,6 +5,7 @@
 #include "store/tasks/change_sizes.h"
 #include "store/tasks/drafts.h"
 #include "store/tasks/health_report.h"
+#include "store/tasks/last_seen.h"
 #include "store/tasks/node_series.h"
 #include "store/tasks/search_words.h"
 
@@ -20,6 +21,7 @@ std::span<const UpgradeTask> all_tasks() {
     std::ranges::move(change_sizes_tasks(), std::back_inserter(all));
     std::ranges::move(drafts_tasks(), std::back_inserter(all));
     std::ranges::move(node_series_tasks(), std::back_inserter(all));
+    std::ranges::move(last_seen_tasks(), std::back_inserter(all));
     return all;
   }();
   return tasks;

@@ -13,6 +13,8 @@ export const users = {
   right: "Role",
   administrator: "Administrator",
   user: "User",
+  lastHere: "Last here",
+  never: "never",
   none: "Nobody fits.",
   shown: (from: number, to: number, total: number) => (total === 0 ? "" : `${from} to ${to} of ${plural(total, "user", "users")}`),
   previous: "Previous",
