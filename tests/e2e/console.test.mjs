@@ -203,6 +203,13 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
 
   const start = await planAndStart(page);
   await page.getByText("All of them were acknowledged.").waitFor();
+  // What rolls may be done with downtime, too: another plan, and asked for in another way.
+  await page.getByLabel("With downtime, all nodes at once").check();
+  await button(page, `Close the site and upgrade to ${to}`).waitFor();
+  assert.equal(await page.getByText("Wait for me before finalizing").count(), 0);
+  await page.getByLabel("With downtime, all nodes at once").uncheck();
+  await start.waitFor();
+  await page.evaluate(() => window.shifts.splice(0));
   await page.getByText("More choices").click();
   await drawn(page);
   await page.getByLabel("When something fails that waiting does not mend").selectOption("cancel");

@@ -65,6 +65,7 @@ export interface Run {
   conductor?: string;
   cancel_requested: boolean;
   pause_requested: boolean;
+  options?: { offline?: boolean };
   steps?: Step[];
   steps_total?: number;
   steps_done?: number;
@@ -94,6 +95,9 @@ export interface Plan {
   verdict: string;
   hops: string[];
   expected_ms: number;
+  /** With downtime: for how long nobody is served. */
+  offline: boolean;
+  downtime_ms: number;
   checks: Check[];
   steps: PlannedStep[];
 }
@@ -192,6 +196,8 @@ export const shapePlan = (raw: Partial<Plan>): Plan => ({
   verdict: "rolling",
   hops: [raw.to ?? ""],
   expected_ms: 0,
+  offline: false,
+  downtime_ms: 0,
   checks: [],
   ...raw,
   steps: (raw.steps ?? []).map((step) => ({ ...step, hop: step.hop ?? 1, point_of_no_return: step.point_of_no_return ?? false })),

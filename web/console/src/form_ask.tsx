@@ -1,7 +1,6 @@
 // A dialog with a form: what is to be filled in, and what came of it.
-import { useEffect, useId, useRef, useState } from "preact/hooks";
-import { Said } from "./parts";
-import { words } from "./words";
+import { useId, useState } from "preact/hooks";
+import { Dialog } from "./dialog";
 
 export interface Field {
   name: string;
@@ -24,89 +23,51 @@ export interface FormQuestion {
 }
 
 export function FormAsk({ question, onClose }: { question: FormQuestion; onClose: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
   const [filled, setFilled] = useState<Filled>(() => Object.fromEntries(question.fields.map((field) => [field.name, field.value ?? ""])));
   const [shown, setShown] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [fault, setFault] = useState("");
   const id = useId();
-  useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
-  const act = async (event: Event) => {
-    event.preventDefault();
-    if (busy) return;
-    setBusy(true);
-    setFault("");
-    try {
-      await question.act(filled);
-      dialog.current?.close();
-    } catch (error) {
-      setFault(error instanceof Error ? error.message : String(error));
-      setBusy(false);
-    }
-  };
-  const set = (name: string, value: string) => {
-    setFilled((before) => ({ ...before, [name]: value }));
-    setFault("");
-  };
+  const set = (name: string, value: string) => setFilled((before) => ({ ...before, [name]: value }));
   return (
-    <dialog class="ask" ref={dialog} onClose={onClose} aria-labelledby={`${id}-title`}>
-      <form onSubmit={act}>
-        <h2 id={`${id}-title`}>{question.title}</h2>
-        {question.lead && <p class="form-lead">{question.lead}</p>}
-        {question.fields.map((field) =>
-          field.type === "checkbox" ? (
-            <label class="tick" key={field.name}>
-              <input type="checkbox" checked={filled[field.name] === "true"} onChange={(event) => set(field.name, String(event.currentTarget.checked))} />
-              <span>
-                {field.label}
-                {field.hint && <span class="meta">{field.hint}</span>}
+    <Dialog title={question.title} confirm={question.confirm} act={() => question.act(filled)} onClose={onClose}>
+      {question.lead && <p class="form-lead">{question.lead}</p>}
+      {question.fields.map((field) =>
+        field.type === "checkbox" ? (
+          <label class="tick" key={field.name}>
+            <input type="checkbox" checked={filled[field.name] === "true"} onChange={(event) => set(field.name, String(event.currentTarget.checked))} />
+            <span>
+              {field.label}
+              {field.hint && <span class="meta">{field.hint}</span>}
+            </span>
+          </label>
+        ) : (
+          <div class="field" key={field.name}>
+            <label for={`${id}-${field.name}`}>{field.label}</label>
+            <input
+              id={`${id}-${field.name}`}
+              type={field.type === "password" && shown ? "text" : (field.type ?? "text")}
+              value={filled[field.name] ?? ""}
+              required={field.required}
+              minLength={field.minLength}
+              maxLength={255}
+              autocomplete={field.type === "password" ? "new-password" : "off"}
+              spellcheck={false}
+              aria-describedby={field.hint ? `${id}-${field.name}-hint` : undefined}
+              onInput={(event) => set(field.name, event.currentTarget.value)}
+            />
+            {field.hint && (
+              <span class="meta" id={`${id}-${field.name}-hint`}>
+                {field.hint}
               </span>
-            </label>
-          ) : (
-            <div class="field" key={field.name}>
-              <label for={`${id}-${field.name}`}>{field.label}</label>
-              <input
-                id={`${id}-${field.name}`}
-                type={field.type === "password" && shown ? "text" : (field.type ?? "text")}
-                value={filled[field.name] ?? ""}
-                required={field.required}
-                minLength={field.minLength}
-                maxLength={255}
-                autocomplete={field.type === "password" ? "new-password" : "off"}
-                spellcheck={false}
-                aria-describedby={field.hint ? `${id}-${field.name}-hint` : undefined}
-                onInput={(event) => set(field.name, event.currentTarget.value)}
-              />
-              {field.hint && (
-                <span class="meta" id={`${id}-${field.name}-hint`}>
-                  {field.hint}
-                </span>
-              )}
-              {field.type === "password" && question.showPassword && (
-                <label class="tick show-password">
-                  <input type="checkbox" checked={shown} onChange={(event) => setShown(event.currentTarget.checked)} />
-                  {question.showPassword}
-                </label>
-              )}
-            </div>
-          ),
-        )}
-        {fault && (
-          <p class="notice notice-bad" role="alert">
-            <strong>{words.connection.refused}.</strong> <Said text={fault} />
-          </p>
-        )}
-        <div class="actions">
-          <button type="submit" disabled={busy}>
-            {question.confirm}
-          </button>
-          <button type="button" class="button quiet" onClick={() => dialog.current?.close()}>
-            {words.back}
-          </button>
-        </div>
-      </form>
-    </dialog>
+            )}
+            {field.type === "password" && question.showPassword && (
+              <label class="tick show-password">
+                <input type="checkbox" checked={shown} onChange={(event) => setShown(event.currentTarget.checked)} />
+                {question.showPassword}
+              </label>
+            )}
+          </div>
+        ),
+      )}
+    </Dialog>
   );
 }

@@ -2,8 +2,10 @@
 import { useState } from "preact/hooks";
 import { post } from "./api";
 import type { Cluster, Run } from "./api";
-import { Ask, Badge } from "./parts";
-import type { Question, Tone } from "./parts";
+import { Ask } from "./dialog";
+import type { Question } from "./dialog";
+import { Badge } from "./parts";
+import type { Tone } from "./parts";
 import { hasEnded } from "./run_panel";
 import { words } from "./words";
 

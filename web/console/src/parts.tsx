@@ -1,6 +1,6 @@
 // Small pieces that the pages share.
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { CallError } from "./api";
 import type { Polled } from "./live";
 import { words } from "./words";
@@ -90,75 +90,6 @@ export function Trouble({ error }: { error: CallError | null }) {
     <p class="notice" role="status">
       {error.status === 403 ? words.connection.forbidden : error.status === 0 || error.status >= 500 ? words.connection.lost : error.message}
     </p>
-  );
-}
-
-export interface Question {
-  title: string;
-  effect: string[];
-  confirm: string;
-  /** What has to be typed; for what can't be undone. */
-  typed?: string;
-  /** Asks for it; left out where it is the site's name. */
-  typedLabel?: string;
-  danger?: boolean;
-  act: () => Promise<void>;
-}
-
-/** Says what will happen, and does it when asked to. The focus stays inside, Escape leaves. */
-export function Ask({ question, onClose }: { question: Question; onClose: () => void }) {
-  const dialog = useRef<HTMLDialogElement>(null);
-  const [typed, setTyped] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [fault, setFault] = useState("");
-  const id = useId();
-  useEffect(() => {
-    dialog.current?.showModal();
-  }, []);
-  const ready = question.typed === undefined || typed.trim() === question.typed;
-  const act = async (event: Event) => {
-    event.preventDefault();
-    if (!ready || busy) return;
-    setBusy(true);
-    setFault("");
-    try {
-      await question.act();
-      dialog.current?.close();
-    } catch (error) {
-      setFault(error instanceof Error ? error.message : String(error));
-      setBusy(false);
-    }
-  };
-  return (
-    <dialog class="ask" ref={dialog} onClose={onClose} aria-labelledby={`${id}-title`} aria-describedby={`${id}-effect`}>
-      <form onSubmit={act}>
-        <h2 id={`${id}-title`}>{question.title}</h2>
-        <ul id={`${id}-effect`}>
-          {question.effect.map((line) => (
-            <li key={line}>{line}</li>
-          ))}
-        </ul>
-        {question.typed !== undefined && (
-          <div class="field">
-            <label for={`${id}-typed`}>{question.typedLabel ?? words.actions.finalize.type(question.typed)}</label>
-            <input id={`${id}-typed`} value={typed} onInput={(event) => setTyped(event.currentTarget.value)} autocomplete="off" spellcheck={false} />
-          </div>
-        )}
-        {fault && (
-          <p class="notice notice-bad" role="alert">
-            <strong>{words.connection.refused}.</strong> <Said text={fault} />
-          </p>
-        )}
-        <div class="actions">
-          <button type="submit" class={question.danger ? "danger" : ""} disabled={!ready || busy}>
-            {question.confirm}
-          </button>
-          <button type="button" class="button quiet" onClick={() => dialog.current?.close()}>
-            {words.back}
-          </button>
-        </div>
-      </form>
-    </dialog>
   );
 }
 

@@ -1,13 +1,15 @@
 // Plan your upgrade: from the choice of a version to the start of a run, with everything that one wants to know before.
 import { useEffect, useState } from "preact/hooks";
 import { post, shapeCluster, shapePlan } from "./api";
-import type { Check, Cluster, Notes, Offered, Path, Plan, PlannedStep, Run } from "./api";
+import type { Check, Cluster, Notes, Offered, Path, Plan } from "./api";
 import { CheckLine, checkTones, order } from "./check_line";
 import { usePolled } from "./live";
 import { NotesText } from "./notes_text";
-import { Ask, Badge, Part, Said, Trouble, clock, duration } from "./parts";
-import { WishesFields, faultsOf, optionsOf, usualWishes } from "./run_wishes";
+import { Badge, Part, Said, Trouble, clock } from "./parts";
+import { Steps } from "./plan_steps";
+import { StartRun } from "./start_run";
 import { words } from "./words";
+import { offlineWords as o } from "./words_offline";
 
 const w = words.plan;
 
@@ -33,6 +35,27 @@ function Versions({ offered, from, chosen, choose }: { offered: Offered; from: s
         </label>
       ))}
     </fieldset>
+  );
+}
+
+/** How it is done. What can't roll leaves no choice; what can may be done with downtime all the same. */
+function Downtime({ path, wished, wish }: { path: Path; wished: boolean; wish: (downtime: boolean) => void }) {
+  if (path.verdict === "downtime")
+    return (
+      <div class="notice" id="needs-downtime">
+        <strong>{o.needed}</strong>
+        <p>{o.neededMeans}</p>
+      </div>
+    );
+  if (path.verdict !== "rolling") return null;
+  return (
+    <label class="tick">
+      <input type="checkbox" checked={wished} onChange={(event) => wish(event.currentTarget.checked)} />
+      <span>
+        {o.wish}
+        <span class="meta">{o.wishHint}</span>
+      </span>
+    </label>
   );
 }
 
@@ -141,124 +164,6 @@ function Checks({ checks }: { checks: Check[] }) {
   );
 }
 
-interface Stage {
-  title: string;
-  steps: PlannedStep[];
-}
-
-/** The steps of a plan in the pieces that a person thinks in: before, each node, after; of each hop. */
-function stagesOf(plan: Plan): Stage[] {
-  const stages: (Stage & { node: string; hop: number })[] = [];
-  for (const step of plan.steps) {
-    const last = stages.at(-1);
-    if (last && last.node === step.node && last.hop === step.hop) last.steps.push(step);
-    else stages.push({ title: "", node: step.node, hop: step.hop, steps: [step] });
-  }
-  for (const stage of stages) {
-    const nodes = [...new Set(stages.filter((each) => each.hop === stage.hop && each.node).map((each) => each.node))];
-    const first = stages.findIndex((each) => each.hop === stage.hop && each.node !== "");
-    stage.title = stage.node ? w.node(stage.node, nodes.indexOf(stage.node) + 1, nodes.length) : stages.indexOf(stage) < first ? w.before : w.after;
-    if (plan.hops.length > 1) stage.title = w.hopStage(stage.title, plan.hops[stage.hop - 1] ?? plan.to);
-  }
-  return stages;
-}
-
-const sum = (steps: PlannedStep[]) => steps.reduce((total, step) => total + step.expected_ms, 0);
-
-function Steps({ plan, hold }: { plan: Plan; hold: boolean }) {
-  const steps = hold ? plan.steps : plan.steps.filter((step) => step.name !== "hold_before_finalize");
-  const stages = stagesOf({ ...plan, steps });
-  return (
-    <>
-      <p>{hold ? w.stepsLead(duration(sum(steps.filter((step) => !["finalize", "await_stable", "verify", "report", "hold_before_finalize"].includes(step.name) || step.hop < plan.hops.length)))) : w.stepsLeadNoHold(duration(sum(steps)))}</p>
-      {stages.map((stage, at) => (
-        <details class="fold" key={at}>
-          <summary>
-            <span class="fold-title">{stage.title}</span>
-            <span class="fold-bar" aria-hidden="true">
-              <span style={{ width: `${Math.max(2, (100 * sum(stage.steps)) / Math.max(1, ...stages.map((each) => sum(each.steps))))}%` }} />
-            </span>
-            <span class="fold-figure">{duration(sum(stage.steps))}</span>
-          </summary>
-          <ol class="planned">
-            {stage.steps.map((step, index) => (
-              <li key={index}>
-                <span>
-                  {stage.steps[0]?.node ? step.title.replace(`${step.node}: `, "") : step.title}
-                  {step.point_of_no_return && <Badge tone="bad">{w.noReturn}</Badge>}
-                </span>
-                <span class="meta">{duration(step.expected_ms)}</span>
-              </li>
-            ))}
-          </ol>
-        </details>
-      ))}
-    </>
-  );
-}
-
-function Start({ plan, notes, hold, setHold, started }: { plan: Plan; notes: Notes | null; hold: boolean; setHold: (hold: boolean) => void; started: () => void }) {
-  const [reason, setReason] = useState("");
-  const [wishes, setWishes] = useState(usualWishes);
-  const faulty = Object.keys(faultsOf(wishes)).length > 0;
-  const [asking, setAsking] = useState(false);
-  const unread = notes !== null && !notes.acknowledged;
-  const failing = plan.checks.filter((check) => check.result === "fail" && check.id !== "notes_acknowledged");
-  const inTheWay = [
-    ...(plan.verdict === "downtime" ? [w.blockedDowntime] : []),
-    ...(unread ? [w.blockedNotes] : []),
-    ...failing.filter((check) => plan.verdict !== "downtime" || check.id !== "hop_allowed").map((check) => `${check.title}: ${check.found}`),
-  ];
-  return (
-    <>
-      <div class="field">
-        <label for="reason">{w.reason}</label>
-        <input id="reason" maxLength={500} value={reason} onInput={(event) => setReason(event.currentTarget.value)} aria-describedby="reason-hint" />
-        <span class="meta" id="reason-hint">{w.reasonHint}</span>
-      </div>
-      <label class="tick">
-        <input type="checkbox" checked={hold} onChange={(event) => setHold(event.currentTarget.checked)} />
-        <span>
-          {w.hold}
-          <span class="meta">{w.holdHint}</span>
-        </span>
-      </label>
-      <WishesFields wishes={wishes} change={setWishes} hops={plan.hops.length} />
-      {inTheWay.length > 0 && (
-        <div class="notice" id="in-the-way">
-          <strong>{w.blocked}</strong>
-          <ul>
-            {inTheWay.map((each) => (
-              <li key={each}>
-                <Said text={each} />
-              </li>
-            ))}
-          </ul>
-        </div>
-      )}
-      <div class="actions">
-        <button type="button" class="big" disabled={inTheWay.length > 0 || faulty} aria-describedby={inTheWay.length > 0 ? "in-the-way" : undefined} onClick={() => setAsking(true)}>
-          {w.button(plan.to)}
-        </button>
-      </div>
-      {asking && (
-        <Ask
-          question={{
-            title: w.confirmTitle(plan.to),
-            effect: w.effect(hold, wishes),
-            confirm: w.confirm,
-            act: async () => {
-              await post<Run>("/rest/afloat/1/runs", { to: plan.to, reason: reason.trim(), options: { hold_before_finalize: hold, ...optionsOf(wishes) } });
-              started();
-            },
-          }}
-          onClose={() => setAsking(false)}
-        />
-      )}
-    </>
-  );
-}
-
 export function PlanPage({ go }: { go: (path: string) => void }) {
   const cluster = usePolled<Cluster>("/rest/afloat/1/cluster", 5000, shapeCluster);
   const offered = usePolled<Offered>("/rest/troubleshooting/1.0/pre-upgrade/info", 30_000);
@@ -271,9 +176,15 @@ export function PlanPage({ go }: { go: (path: string) => void }) {
     setChosen((versions.findLast((version) => version.isZduAvailable) ?? versions.at(-1))?.shortName ?? "");
   }, [offered.value]);
   const to = chosen ? encodeURIComponent(chosen) : "";
+  // What the list of versions says already; how high the way's place is depends on it.
+  const rolls = offered.value?.versions.find((version) => version.shortName === chosen)?.isZduAvailable ?? true;
   const path = usePolled<Path>(to ? `/rest/afloat/1/runs/path?to=${to}` : null, 30_000);
+  const [wished, setWished] = useState(false);
+  useEffect(() => setWished(false), [chosen]);
+  const offline = path.value?.verdict === "downtime" || (wished && path.value?.verdict === "rolling");
   const notes = usePolled<Notes>(to ? `/rest/afloat/1/runs/notes?to=${to}` : null, 15_000);
-  const plan = usePolled<Plan>(to ? `/rest/afloat/1/runs/plan?to=${to}` : null, 10_000, shapePlan);
+  // Which plan is wanted is known when the way is.
+  const plan = usePolled<Plan>(to && path.value ? `/rest/afloat/1/runs/plan?to=${to}${offline ? "&offline=true" : ""}` : null, 10_000, shapePlan);
   const underWay = cluster.value !== null && (cluster.value.phase !== "STABLE" || cluster.value.upgradeMode === "on");
   const toRuns = (
     <a
@@ -304,8 +215,13 @@ export function PlanPage({ go }: { go: (path: string) => void }) {
           </Part>
           {(chosen || !offered.value) && (
             <>
-              <Part id="way" title={w.way} from={path} lines={2} rem={3.45}>
-                {(value) => <Way path={value} />}
+              <Part id="way" title={w.way} from={path} lines={2} rem={rolls ? 6.24 : 13.2}>
+                {(value) => (
+                  <>
+                    <Way path={value} />
+                    <Downtime path={value} wished={wished} wish={setWished} />
+                  </>
+                )}
               </Part>
               <Part id="notes" title={w.notes} from={notes} lines={6}>
                 {(value) => (
@@ -335,7 +251,7 @@ export function PlanPage({ go }: { go: (path: string) => void }) {
                 {(value) => <Steps plan={value} hold={hold} />}
               </Part>
               <Part id="start" title={w.start} from={plan} lines={4}>
-                {(value) => <Start plan={value} notes={notes.value} hold={hold} setHold={setHold} started={() => go("/admin/upgrade")} />}
+                {(value) => <StartRun plan={value} notes={notes.value} offline={offline} site={cluster.value?.site ?? ""} hold={hold} setHold={setHold} started={() => go("/admin/upgrade")} />}
               </Part>
             </>
           )}

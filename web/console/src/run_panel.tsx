@@ -8,6 +8,7 @@ import { Timeline } from "./timeline";
 import { words } from "./words";
 
 export const isHeld = (run: Run) => run.held_since_ms > 0;
+export const isOffline = (run: Run) => run.options?.offline === true;
 export const hasEnded = (run: Run) => run.ended_at_ms > 0;
 
 const tones: Record<string, Tone> = { running: "busy", paused: "bad", rolling_back: "waits", done: "good", cancelled: "plain", failed: "bad" };

@@ -23,13 +23,17 @@ export function faultsOf(wishes: Wishes, now = Date.now()): { at?: string; notAf
 }
 
 /** As POST /rest/afloat/1/runs takes them; what is as usual is left to the site. */
-export function optionsOf(wishes: Wishes): Record<string, unknown> {
-  return {
-    ...(wishes.soak !== "usual" && { soak_ms: Number(wishes.soak) }),
+export function optionsOf(wishes: Wishes, offline: boolean): Record<string, unknown> {
+  const always = {
     ...(wishes.onFailure !== usualWishes.onFailure && { on_failure: wishes.onFailure }),
-    ...(wishes.surge !== usualWishes.surge && { surge: wishes.surge }),
     ...(wishes.at && { not_before_ms: moment(wishes.at) }),
     ...(wishes.notAfter && { not_after_ms: moment(wishes.notAfter) }),
+  };
+  if (offline) return always;
+  return {
+    ...always,
+    ...(wishes.soak !== "usual" && { soak_ms: Number(wishes.soak) }),
+    ...(wishes.surge !== usualWishes.surge && { surge: wishes.surge }),
     ...(wishes.chain && { finalize_intermediate: true }),
   };
 }
@@ -66,21 +70,21 @@ function Moment({ id, label, hint, fault, value, choose }: { id: string; label: 
   );
 }
 
-/** `hops`: more than one has releases in between. */
-export function WishesFields({ wishes, change, hops }: { wishes: Wishes; change: (wishes: Wishes) => void; hops: number }) {
+/** `hops`: more than one has releases in between. `offline`: with downtime, where no node is compared or added. */
+export function WishesFields({ wishes, change, hops, offline }: { wishes: Wishes; change: (wishes: Wishes) => void; hops: number; offline: boolean }) {
   const set = (part: Partial<Wishes>) => change({ ...wishes, ...part });
   const faults = faultsOf(wishes);
   return (
     <details class="wishes">
       <summary>{w.title}</summary>
       <div class="wishes-fields">
-        <Choice id="wish-soak" label={w.soak} hint={w.soakHint} of={w.soaks} value={wishes.soak} choose={(soak) => set({ soak })} />
+        {!offline && <Choice id="wish-soak" label={w.soak} hint={w.soakHint} of={w.soaks} value={wishes.soak} choose={(soak) => set({ soak })} />}
         <Choice id="wish-failure" label={w.onFailure} of={w.failures} value={wishes.onFailure} choose={(onFailure) => set({ onFailure })} />
-        <Choice id="wish-surge" label={w.surge} hint={w.surgeHint} of={w.surges} value={wishes.surge} choose={(surge) => set({ surge })} />
-        <Moment id="wish-at" label={w.at} hint={w.atHint} fault={faults.at} value={wishes.at} choose={(at) => set({ at })} />
-        <Moment id="wish-not-after" label={w.notAfter} hint={w.notAfterHint} fault={faults.notAfter} value={wishes.notAfter} choose={(notAfter) => set({ notAfter })} />
+        {!offline && <Choice id="wish-surge" label={w.surge} hint={w.surgeHint} of={w.surges} value={wishes.surge} choose={(surge) => set({ surge })} />}
+        <Moment id="wish-at" label={w.at} hint={offline ? w.atHintOffline : w.atHint} fault={faults.at} value={wishes.at} choose={(at) => set({ at })} />
+        <Moment id="wish-not-after" label={w.notAfter} hint={offline ? w.notAfterHintOffline : w.notAfterHint} fault={faults.notAfter} value={wishes.notAfter} choose={(notAfter) => set({ notAfter })} />
       </div>
-      {hops > 1 && (
+      {hops > 1 && !offline && (
         <label class="tick">
           <input type="checkbox" checked={wishes.chain} onChange={(event) => set({ chain: event.currentTarget.checked })} />
           <span>

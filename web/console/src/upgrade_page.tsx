@@ -4,13 +4,16 @@ import { post, session, shapeCluster, shapeRun, shapeRuns } from "./api";
 import type { Cluster, Run, UpgradeTask } from "./api";
 import { ByHandPanel } from "./by_hand_panel";
 import { useNow, usePolled, useRunEvents, useSeries } from "./live";
-import { Ask, Badge, Said, Trouble, Waiting } from "./parts";
-import type { Question, Tone } from "./parts";
+import { Ask } from "./dialog";
+import type { Question } from "./dialog";
+import { Badge, Said, Trouble, Waiting } from "./parts";
+import type { Tone } from "./parts";
 import { NodesPanel } from "./nodes_panel";
 import { LatestPlots } from "./plots_panel";
-import { RunPanel, hasEnded, isHeld } from "./run_panel";
+import { RunPanel, hasEnded, isHeld, isOffline } from "./run_panel";
 import { words } from "./words";
 import type { Phase } from "./words";
+import { offlineWords } from "./words_offline";
 
 const trail: Phase[] = ["STABLE", "READY_TO_UPGRADE", "MIXED", "READY_TO_RUN_UPGRADE_TASKS", "RUNNING_UPGRADE_TASKS"];
 const phaseTones: Record<Phase, Tone> = {
@@ -65,7 +68,7 @@ function actionsOf(cluster: Cluster, run: Run | null, hop: number): { actions: A
       button: a.cancelRun.button,
       kind: "danger",
       path: `${at}/cancel`,
-      question: { title: a.cancelRun.title, effect: a.cancelRun.effect(run.hops[hop - 2] ?? run.from), confirm: a.cancelRun.confirm, danger: true },
+      question: { title: a.cancelRun.title, effect: isOffline(run) ? offlineWords.cancelEffect(run.from) : a.cancelRun.effect(run.hops[hop - 2] ?? run.from), confirm: a.cancelRun.confirm, danger: true },
     };
     if (cluster.phase === "UPGRADE_TASKS_FAILED") return { actions: run.state === "paused" ? [retry, { ...resume, kind: "quiet" }] : [retry], hint: a.retry.hint };
     if (cluster.phase === "RUNNING_UPGRADE_TASKS") return { actions: run.state === "paused" ? [resume] : [], hint: "" };
@@ -73,7 +76,7 @@ function actionsOf(cluster: Cluster, run: Run | null, hop: number): { actions: A
     if (isHeld(run)) return { actions: [finalize(`${at}/resume`, run.hops[hop - 1] ?? run.to), cancel], hint: "" };
     if (run.state === "paused") return { actions: [resume, cancel], hint: a.resume.hint };
     if (run.pause_requested) return { actions: [cancel], hint: a.pausing };
-    return { actions: [pauses, cancel], hint: a.pause.hint };
+    return { actions: [pauses, cancel], hint: isOffline(run) ? offlineWords.pauseHint : a.pause.hint };
   }
   const target = cluster.members.map((member) => member.version).find((version) => version !== cluster.clusterVersion) ?? "";
   const cancelMode: Action = {
@@ -114,14 +117,16 @@ function nextOf(cluster: Cluster, run: Run | null): string {
   const phase = words.phases[cluster.phase] ?? words.unknownPhase;
   if (!run || hasEnded(run) || cluster.phase === "RUNNING_UPGRADE_TASKS" || cluster.phase === "UPGRADE_TASKS_FAILED") return phase.next;
   if (isHeld(run)) return words.byRun.held;
+  if (isOffline(run) && run.state === "running") return offlineWords.next;
   return words.byRun[run.state as keyof typeof words.byRun] ?? phase.next;
 }
 
-function StatusPanel({ cluster, run, hop, go, changed }: { cluster: Cluster; run: Run | null; hop: number; go: (path: string) => void; changed: () => void }) {
+/** `closed`: what is known is what was known before the site was closed. */
+function StatusPanel({ cluster, run, hop, closed, go, changed }: { cluster: Cluster; run: Run | null; hop: number; closed: boolean; go: (path: string) => void; changed: () => void }) {
   const [question, setQuestion] = useState<Question | null>(null);
   const [said, setSaid] = useState<{ text: string; bad: boolean; at: string } | null>(null);
   const phase = words.phases[cluster.phase] ?? words.unknownPhase;
-  const { actions, hint } = actionsOf(cluster, run, hop);
+  const { actions, hint } = closed ? { actions: [], hint: "" } : actionsOf(cluster, run, hop);
   // It says what a person is to do next; with a run at work, that is the run's affair.
   const detailed = !run || hasEnded(run) || cluster.phase === "UPGRADE_TASKS_FAILED" || cluster.phase === "RUNNING_UPGRADE_TASKS";
   // What was said belongs to the state in which it was asked.
@@ -147,14 +152,14 @@ function StatusPanel({ cluster, run, hop, go, changed }: { cluster: Cluster; run
     }
   };
   return (
-    <section class={`panel-box status-box tone-${phaseTones[cluster.phase] ?? "plain"}`} aria-labelledby="status-heading">
+    <section class={`panel-box status-box tone-${closed ? "waits" : (phaseTones[cluster.phase] ?? "plain")}`} aria-labelledby="status-heading">
       <div class="status-top">
         <div>
           <h2 id="status-heading" class="status-label">
             {words.clusterStatus}
           </h2>
           <p class="status-phase" data-phase={cluster.phase} aria-live="polite">
-            {phase.label}
+            {closed ? offlineWords.closedLabel : phase.label}
           </p>
         </div>
         <dl class="facts">
@@ -172,11 +177,11 @@ function StatusPanel({ cluster, run, hop, go, changed }: { cluster: Cluster; run
       <dl class="meaning">
         <div>
           <dt>{words.whatItMeans}</dt>
-          <dd>{phase.means}</dd>
+          <dd aria-live="polite">{closed ? offlineWords.closedNow : phase.means}</dd>
         </div>
         <div>
           <dt>{words.whatNext}</dt>
-          <dd>{nextOf(cluster, run)}</dd>
+          <dd>{closed ? <Said text={offlineWords.closedNext} /> : nextOf(cluster, run)}</dd>
         </div>
         {detailed && (
           <div>
@@ -273,11 +278,13 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
   const data = cluster.value;
   const series = useSeries(active || (data !== null && data.upgradeMode === "on"));
   const members = data?.members ?? [];
+  // With downtime nobody is answered for a while: nothing is wrong then.
+  const closed = active && isOffline(run) && cluster.error !== null && (cluster.error.status === 0 || cluster.error.status >= 500);
   const byHand = !active && data?.upgradeMode === "on";
   return (
     <>
       <h1>{words.pages.upgrade}</h1>
-      <Trouble error={cluster.error} />
+      {!closed && <Trouble error={cluster.error} />}
       {!active && data?.phase === "STABLE" && data.clusterVersion !== session.version && (
         <p class="notice reload">
           <span>{words.reload.offer(session.version, data.clusterVersion ?? "")}</span>
@@ -286,12 +293,13 @@ export function UpgradePage({ go }: { go: (path: string) => void }) {
           </button>
         </p>
       )}
-      {data ? <StatusPanel cluster={data} run={run} hop={events.steps.at(-1)?.hop ?? 1} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
+      {data ? <StatusPanel cluster={data} run={run} hop={events.steps.at(-1)?.hop ?? 1} closed={closed} go={go} changed={changed} /> : <div class="panel-box status-box"><Waiting lines={9} /></div>}
       {active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={Math.max(now + Math.min(skew, 2000), run.started_at_ms)} members={members} series={series} />}
       {data && byHand && data.phase !== "RUNNING_UPGRADE_TASKS" && data.phase !== "UPGRADE_TASKS_FAILED" && <ByHandPanel cluster={data} />}
       {byHand && <LatestPlots series={series} members={members} />}
       {data && <TasksPanel tasks={data.tasks} />}
-      {data ? <NodesPanel cluster={data} run={run} changed={changed} /> : <div class="panel-box"><Waiting lines={5} /></div>}
+      {/* Below a run, so not before it is known whether there is one; and where the site is closed, no longer true. */}
+      {closed || !(runs.value || runs.error) ? null : data ? <NodesPanel cluster={data} run={run} changed={changed} /> : <div class="panel-box"><Waiting lines={5} /></div>}
       {!active && run && <RunPanel run={run} steps={events.steps} live={events.connected} now={run.ended_at_ms} members={members} series={series} />}
     </>
   );

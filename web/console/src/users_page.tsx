@@ -4,8 +4,9 @@ import { post, send } from "./api";
 import { useAsked } from "./asked";
 import { FormAsk } from "./form_ask";
 import type { Field, FormQuestion } from "./form_ask";
-import { Ask, Badge, Said, Trouble, Waiting } from "./parts";
-import type { Question } from "./parts";
+import { Ask } from "./dialog";
+import type { Question } from "./dialog";
+import { Badge, Said, Trouble, Waiting } from "./parts";
 import { nav } from "./words_nav";
 import { users as w } from "./words_users";
 
@@ -15,6 +16,8 @@ interface User {
   fullName: string;
   email: string;
   administrator: boolean;
+  /** null: never. Nodes before 1.4 do not tell it. */
+  lastSeenAt?: number | null;
 }
 interface Users {
   results: User[];
@@ -24,6 +27,8 @@ interface Users {
 const pageSize = 25;
 const pathOf = (user: User, more = "") => `/rest/afloat/1/users/${encodeURIComponent(user.userName)}${more}`;
 const passwordField: Field = { name: "password", label: w.newPassword, type: "password", required: true, minLength: 8, hint: w.passwordHint };
+const day = (ms: number) => new Date(ms).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const lastHere = ({ lastSeenAt }: User) => (lastSeenAt === undefined ? "-" : lastSeenAt === null ? w.never : day(lastSeenAt));
 const ownName = document.querySelector(".bar-user .user")?.textContent ?? "";
 
 type Asking = { form: FormQuestion } | { question: Question } | null;
@@ -161,6 +166,7 @@ export function UsersPage() {
                     <th scope="col">{w.shortName}</th>
                     <th scope="col">{w.fullName}</th>
                     <th scope="col">{w.right}</th>
+                    <th scope="col">{w.lastHere}</th>
                     <th scope="col">
                       <span class="hidden">{w.actions("")}</span>
                     </th>
@@ -177,6 +183,9 @@ export function UsersPage() {
                         </span>
                       </td>
                       <td data-label={w.right}>{user.administrator ? <Badge tone="busy">{w.administrator}</Badge> : <span>{w.user}</span>}</td>
+                      <td data-label={w.lastHere} class="moment">
+                        <span>{lastHere(user)}</span>
+                      </td>
                       <td class="row-actions">
                         <div class="actions" role="group" aria-label={w.actions(user.userName)}>
                           <button type="button" class="small" onClick={() => edit(user)}>

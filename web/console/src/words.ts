@@ -338,7 +338,6 @@ export const words = {
     button: (to: string) => `Start the upgrade to ${to}`,
     blocked: "The upgrade can't start yet:",
     blockedNotes: "the release notes are not acknowledged",
-    blockedDowntime: "this version takes downtime, which the command line does: afloat upgrade run --offline",
     confirmTitle: (to: string) => `Start the upgrade to ${to}?`,
     effect: (hold: boolean, wishes: Wishes) => [
       ...(wishes.at ? [`The run begins on ${wishes.at.replace("T", " at ")}.`] : []),
