@@ -22,7 +22,7 @@ class LastSeen : public testing::Test {
     ASSERT_EQ(session.run("insert into app_user (name, password_hash, created_at) values"
                           " ('ann', '', '2026-01-01'), ('bob', '', '2026-01-01');"
                           "insert into session (id_hash, user_id, csrf, last_seen, expires_at)"
-                          " select 'ann-' || n, u.id, '', ('2026-02-0' || n)::timestamptz, now() + interval '1 h'"
+                          " select ('ann-' || n)::bytea, u.id, '', ('2026-02-0' || n)::timestamptz, now() + interval '1 h'"
                           " from app_user u, generate_series(1, 2) n where u.name = 'ann'"),
               "");
   }
