@@ -44,12 +44,21 @@ function stagesOf(plan: Plan): Stage[] {
 
 const sum = (steps: PlannedStep[]) => steps.reduce((total, step) => total + step.expected_ms, 0);
 
+/** With a hold, what comes behind it does not count: until then one can go back. */
+function leadOf(plan: Plan, steps: PlannedStep[], hold: boolean): string {
+  const all = duration(sum(steps));
+  if (plan.offline) return o.stepsLead(all, duration(plan.downtime_ms), steps.some((step) => step.name === "backup"));
+  if (!hold) return w.stepsLeadNoHold(all);
+  const last = ["finalize", "await_stable", "verify", "report", "hold_before_finalize"];
+  return w.stepsLead(duration(sum(steps.filter((step) => step.hop < plan.hops.length || !last.includes(step.name)))));
+}
+
 export function Steps({ plan, hold }: { plan: Plan; hold: boolean }) {
   const steps = hold ? plan.steps : plan.steps.filter((step) => step.name !== "hold_before_finalize");
   const stages = plan.offline ? closedStages(steps) : stagesOf({ ...plan, steps });
   return (
     <>
-      <p>{plan.offline ? o.stepsLead(duration(sum(steps)), duration(plan.downtime_ms), steps.some((step) => step.name === "backup")) : hold ? w.stepsLead(duration(sum(steps.filter((step) => !["finalize", "await_stable", "verify", "report", "hold_before_finalize"].includes(step.name) || step.hop < plan.hops.length)))) : w.stepsLeadNoHold(duration(sum(steps)))}</p>
+      <p>{leadOf(plan, steps, hold)}</p>
       {stages.map((stage, at) => (
         <details class="fold" key={at}>
           <summary>
