@@ -1,20 +1,18 @@
 #include "store/draft_store.h"
 
 #include "store/page_rows.h"
+#include "store/unlogged_write.h"
 
 namespace afloat::store {
 
 namespace {
 
-// No change-log entry, as for sessions: nothing is cached of drafts.
 Task<Rows> write_one(Database& database, Gates gates, Statement statement, Deadline deadline) {
-  for (bool again = true;; again = false) {
-    std::vector<Statement> statements{statement};
-    auto done = co_await database.write(gates, std::move(statements), {}, deadline);
-    if (done) co_return std::move(done->front());
-    if (!again || done.error().kind() != ErrorKind::deadline_exceeded || std::chrono::steady_clock::now() >= deadline)
-      co_return std::unexpected(done.error());
-  }
+  std::vector<Statement> statements;
+  statements.push_back(std::move(statement));
+  auto done = co_await write_unlogged(database, gates, std::move(statements), deadline);
+  if (!done) co_return std::unexpected(done.error());
+  co_return std::move(done->front());
 }
 
 std::vector<DraftSummary> summaries(const Rows& rows, std::int64_t author) {

@@ -1,5 +1,7 @@
 #include "store/session_store.h"
 
+#include "store/unlogged_write.h"
+
 namespace afloat::store {
 
 namespace {
@@ -14,16 +16,10 @@ User owner(const Rows& rows) {
   return user;
 }
 
-// No change-log entry: sessions and tokens are read from the database each time. Without one the adapter
-// cannot settle a lost answer, but each of these statements may be sent again without harm.
-Task<void> write_all(Database& database, Gates gates, std::vector<Statement> wanted, Deadline deadline) {
-  for (bool again = true;; again = false) {
-    auto statements = wanted;
-    auto done = co_await database.write(gates, std::move(statements), {}, deadline);
-    if (done) co_return Result<void>();
-    if (!again || done.error().kind() != ErrorKind::deadline_exceeded || std::chrono::steady_clock::now() >= deadline)
-      co_return std::unexpected(done.error());
-  }
+Task<void> write_all(Database& database, Gates gates, std::vector<Statement> statements, Deadline deadline) {
+  auto done = co_await write_unlogged(database, gates, std::move(statements), deadline);
+  if (!done) co_return std::unexpected(done.error());
+  co_return Result<void>();
 }
 Task<void> write_one(Database& database, Gates gates, Statement statement, Deadline deadline) {
   std::vector<Statement> statements;
