@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { drawn, expectGoodLooks, expectStill, open } from "./looks.mjs";
+import { expectGoodLooks, expectStill, open, openChoices } from "./looks.mjs";
 import { bundles, startSite } from "./site.mjs";
 
 const { from, to } = bundles();
@@ -210,8 +210,7 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   await page.getByLabel("With downtime, all nodes at once").uncheck();
   await start.waitFor();
   await page.evaluate(() => window.shifts.splice(0));
-  await page.getByText("More choices").click();
-  await drawn(page);
+  await openChoices(page, start);
   await page.getByLabel("When something fails that waiting does not mend").selectOption("cancel");
   await page.getByLabel("Begin at").fill("2020-01-01T05:00");
   await page.getByText("This time is over.").waitFor();
