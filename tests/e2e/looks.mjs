@@ -62,6 +62,7 @@ export async function expectStill(page, where) {
 /** All of it, wide and narrow; and pictures, where they are wanted. `picture` is their name, "" for none. */
 export async function expectGoodLooks(page, where, picture = where) {
   await expectStill(page, where);
+  await expectNothingSideways(page, where);
   await expectAccessible(page, where);
   await page.setViewportSize({ width: 390, height: 844 });
   await expectNothingSideways(page, where);

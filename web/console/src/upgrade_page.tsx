@@ -25,15 +25,19 @@ const phaseTones: Record<Phase, Tone> = {
   UPGRADE_TASKS_FAILED: "bad",
 };
 
-function Trail({ phase }: { phase: Phase }) {
-  const at = trail.indexOf(phase === "UPGRADE_TASKS_FAILED" ? "RUNNING_UPGRADE_TASKS" : phase);
+/** null: the site is closed, which is no phase. */
+function Trail({ phase }: { phase: Phase | null }) {
+  const at = phase === null ? -1 : trail.indexOf(phase === "UPGRADE_TASKS_FAILED" ? "RUNNING_UPGRADE_TASKS" : phase);
   return (
     <ol class="trail" aria-label={words.phaseTrail}>
-      {trail.map((each, index) => (
-        <li key={each} class={index < at ? "trail-past" : index === at ? `trail-here tone-${phaseTones[phase]}` : ""} aria-current={index === at ? "step" : undefined}>
-          <span>{index === at ? words.phases[phase].label : words.phases[each].label}</span>
-        </li>
-      ))}
+      {trail.map((each, index) => {
+        const here = index === at ? phase : null;
+        return (
+          <li key={each} class={here ? `trail-here tone-${phaseTones[here]}` : index < at ? "trail-past" : ""} aria-current={here ? "step" : undefined}>
+            <span>{words.phases[here ?? each].label}</span>
+          </li>
+        );
+      })}
     </ol>
   );
 }
@@ -173,7 +177,7 @@ function StatusPanel({ cluster, run, hop, closed, go, changed }: { cluster: Clus
           </div>
         </dl>
       </div>
-      <Trail phase={cluster.phase} />
+      <Trail phase={closed ? null : cluster.phase} />
       <dl class="meaning">
         <div>
           <dt>{words.whatItMeans}</dt>

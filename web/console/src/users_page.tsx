@@ -164,7 +164,6 @@ export function UsersPage() {
                 <thead>
                   <tr>
                     <th scope="col">{w.shortName}</th>
-                    <th scope="col">{w.fullName}</th>
                     <th scope="col">{w.right}</th>
                     <th scope="col">{w.lastHere}</th>
                     <th scope="col">
@@ -175,15 +174,15 @@ export function UsersPage() {
                 <tbody>
                   {rows.map((user) => (
                     <tr key={user.id}>
-                      <th scope="row">{user.userName}</th>
-                      <td data-label={w.fullName} class="user-name">
+                      <th scope="row" class="user-name">
                         <span>
-                          {user.fullName || "-"}
-                          {user.email && <span class="meta user-email">{user.email}</span>}
+                          {user.userName}
+                          {user.fullName !== user.userName && <span class="meta">{user.fullName}</span>}
+                          {user.email && <span class="meta">{user.email}</span>}
                         </span>
-                      </td>
+                      </th>
                       <td data-label={w.right}>{user.administrator ? <Badge tone="busy">{w.administrator}</Badge> : <span>{w.user}</span>}</td>
-                      <td data-label={w.lastHere} class="moment">
+                      <td data-label={w.lastHere}>
                         <span>{lastHere(user)}</span>
                       </td>
                       <td class="row-actions">
