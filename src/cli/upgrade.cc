@@ -20,6 +20,7 @@
 #include "cli/run_desk.h"
 #include "cli/site_access.h"
 #include "cli/upgrade_view.h"
+#include "server/config.h"
 
 namespace afloat::cli {
 namespace json = boost::json;
@@ -48,15 +49,22 @@ constexpr auto silence_borne = 30min;
 /// The site's upgrade runs.
 class Site {
  public:
+  /// With the site's file, the address may be left out, and the password too: whoever may read it has the database.
   static Result<Site> open(const UpgradeOptions& options) {
-    auto rest = SiteRest::open(options.access);
-    if (!rest) return std::unexpected(rest.error());
-    return Site(*std::move(rest), options.config);
+    auto access = options.access;
+    if (access.site.empty() && !options.config.empty()) {
+      auto file = server::load_config(options.config);
+      if (!file) return std::unexpected(file.error());
+      access.site = file->base_url;
+      if (access.ca_file.empty()) access.ca_file = file->tls_ca;
+    }
+    auto rest = SiteRest::open(access);
+    if (!rest && options.config.empty()) return std::unexpected(rest.error());
+    return Site(std::move(rest), options.config);
   }
 
   Result<json::object> call(const std::string& method, const std::string& path, const std::string& body = {}) {
-    // Nodes come and go while these commands look on; one that answers is found soon.
-    return rest_.object(method, "/rest/afloat/1/runs" + path, body, {.timeout = 10s, .patience = 15s});
+    return object(method, "/rest/afloat/1/runs" + path, body);
   }
 
   /// Of the run that was named, or of the latest one.
@@ -75,10 +83,8 @@ class Site {
                   "This site has had no upgrade run yet; `afloat upgrade plan --to VERSION` shows one.");
     return int_or(array->front().as_object(), "id");
   }
-  Result<json::object> cluster() {
-    return rest_.object("GET", "/rest/afloat/1/cluster", {}, {.timeout = 10s, .patience = 15s});
-  }
-  Result<json::object> end_upgrade_mode() { return rest_.object("POST", "/rest/zdu/cancel", {}, {.timeout = 30s}); }
+  Result<json::object> cluster() { return object("GET", "/rest/afloat/1/cluster"); }
+  Result<json::object> end_upgrade_mode() { return object("POST", "/rest/zdu/cancel", {}, 30s); }
   Result<json::object> run(std::int64_t id) {
     for (int left = 3;; --left) {
       auto run = call("GET", fmt::format("/{}", id));
@@ -86,12 +92,20 @@ class Site {
       if (left == 0 || !view_.ask_again(*run)) return view_.filled(*std::move(run));
     }
   }
-  /// No node answers, and the site's file is there: the database can be asked.
-  bool by_desk(const Error& error) const { return error.kind() == ErrorKind::unavailable && !config_.empty(); }
+  /// No node answers or can be asked, and the site's file is there: the database can.
+  bool by_desk(const Error& error) const {
+    return !config_.empty() && (!rest_ || error.kind() == ErrorKind::unavailable);
+  }
 
  private:
-  Site(SiteRest rest, std::string config) : rest_(std::move(rest)), config_(std::move(config)) {}
-  SiteRest rest_;
+  Site(Result<SiteRest> rest, std::string config) : rest_(std::move(rest)), config_(std::move(config)) {}
+  Result<json::object> object(const std::string& method, const std::string& path, const std::string& body = {},
+                              std::chrono::milliseconds timeout = 10s) {
+    if (!rest_) return std::unexpected(rest_.error());
+    // Nodes come and go while these commands look on; one that answers is found soon, or the database is asked.
+    return rest_->object(method, path, body, {.timeout = timeout, .patience = config_.empty() ? 15s : 3s});
+  }
+  Result<SiteRest> rest_;
   std::string config_;
   NewestView view_;
 };

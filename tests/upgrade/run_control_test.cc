@@ -1,5 +1,8 @@
+#include <fmt/format.h>
+
 #include "base/json_fields.h"
 #include "base/text.h"
+#include "local/process.h"
 #include "upgrade/site_helpers.h"
 
 // What people ask of a run while it goes, on a whole site whose nodes are of the release before those verbs at first.
@@ -110,6 +113,42 @@ TEST(RunControlOfASite, WithDowntimeNothingIsLostAndItIsMeasured) {
   EXPECT_GT(down, 100);
   EXPECT_LT(down, 30'000);
   RecordProperty("downtime_ms", static_cast<int>(down));
+}
+
+/// As on a host of the site where nobody has signed in: the site's file is all there is.
+local::CommandOutput with_the_file_alone(SiteFixture& site, const std::string& verb) {
+  local::ProcessOptions run;
+  run.argv = {bundles().program, "upgrade", verb, "--config", site->config()};
+  run.without = {"AFLOAT_SITE", "AFLOAT_USER", "AFLOAT_PASSWORD", "AFLOAT_CONFIG"};
+  auto said = local::run_command(std::move(run), seconds(60));
+  EXPECT_TRUE(said) << said.error().message();
+  return said ? *said : local::CommandOutput{};
+}
+
+TEST(RunControlOfASite, WhileItIsClosedItsFileAloneShowsTheRunAndCancelsIt) {
+  SiteFixture site;
+  make_space(site);
+  Users users(site, 60);
+  ASSERT_TRUE(users.begin()) << users.words();
+  ASSERT_TRUE(users.work(seconds(1))) << users.words();
+  ASSERT_EQ(say(site, {"upgrade", "run", "--to", bundles().to, "--acknowledge-notes", "--offline"}).exit_code, 0);
+  ASSERT_TRUE(eventually(seconds(20), [&] { return site.admin().get("/login").status == 503; }));
+  site->stop_agents();  // so that it stays closed
+
+  const auto seen = with_the_file_alone(site, "status");
+  EXPECT_EQ(seen.exit_code, 0) << seen.output;
+  EXPECT_TRUE(seen.output.contains(fmt::format("Upgrade run 1: {} to {}", bundles().from, bundles().to)))
+      << seen.output;
+  const auto cancelled = with_the_file_alone(site, "cancel");
+  EXPECT_EQ(cancelled.exit_code, 0) << cancelled.output;
+  EXPECT_EQ(site.admin().get("/login").status, 503) << "it was closed all the while";
+
+  ASSERT_TRUE(site->start_agents());
+  ASSERT_TRUE(eventually(seconds(60), [&] {
+    return site.admin().get("/status").status == 200 && string_or(latest_run(site), "outcome") == "cancelled";
+  })) << json::serialize(latest_run(site));
+  EXPECT_GT(expect_nothing_lost(site, users, 50), 0);
+  expect_settled(site, bundles().from);
 }
 
 }  // namespace
