@@ -16,13 +16,20 @@ namespace fs = std::filesystem;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-/// They start a site with the target release, which may not touch the data of an earlier one outside an upgrade.
+/// They start a site with the target release, which may not touch the data of an earlier one outside an upgrade, or
+/// with the release before, which may not touch that of a later one; or they add a column to tables that are empty.
 const std::set<std::string> needs_an_empty_database{
+    "Chain.TwoHopsInOneRunFailNoRequestAndLoseNoWrite",
     "FenceCheck.NoWriteOfTheProductGoesRoundTheFence",
     "LaterRelease.ANodeShowsWhatItDoesNotKnowAndRefusesAHigherFormat",
+    "PersistedTables.TheReleaseBeforeFindsAllThatItKnewUntilFinalize",
+    "SiteChecks.PassOnASiteThatIsWellAndFindAByteThatWasChangedInTheReleaseThatRuns",
+    "TlsSite.AnUpgradeOverHttpsAndAgentsWithTokensFailsNoRequestAndLosesNoWrite",
     "Verbs.NodesAreListedDrainedReturnedAndRemovedForGoodWithoutAnyUpgrade",
     "Verbs.WhatIsWrongWithACommandIsSaidWithItsExitCode",
 };
+/// What takes minutes; bad builds of its own tree, which is not the target here; its own pair's documents.
+constexpr const char* not_asked = "-Long.*:Long/*:Faults.*:Faults/*:Short/*:PersistedDocuments.*";
 
 std::string checked(std::vector<std::string> argv, std::chrono::milliseconds limit = seconds(60)) {
   local::ProcessOptions run;
@@ -138,10 +145,11 @@ TEST(Long, ThePreviousReleasesOwnTestsOfWholeSitesPassOnTheDataOfACancelledUpgra
               "sh",
               "-c",
               "mount --bind \"$1\" /usr/lib/postgresql/15/bin/initdb && exec \"$2\" --gtest_color=no "
-              "--gtest_filter=-Long.*:Faults.*",
+              "--gtest_filter=\"$3\"",
               "sh",
               initdb,
-              (source / "build/release/tests/upgrade_tests").string()};
+              (source / "build/release/tests/upgrade_tests").string(),
+              not_asked};
   run.env["AFLOAT_PROGRAM"] = (source / "build/bundle/afloat").string();
   // Since the console, what the nodes serve is put together below build/.
   const auto built_web = source / "build/web";
@@ -150,8 +158,10 @@ TEST(Long, ThePreviousReleasesOwnTestsOfWholeSitesPassOnTheDataOfACancelledUpgra
   ASSERT_TRUE(said) << said.error().message();
   int passed = 0;
   const auto failed = failed_tests(said->output, passed);
-  EXPECT_EQ(failed, needs_an_empty_database) << said->output;
-  EXPECT_GT(passed, 20) << said->output;
+  // Indented, for whoever counts the lines of this suite.
+  const auto shown = replace_all(said->output, "\n", "\n  ");
+  EXPECT_EQ(failed, needs_an_empty_database) << shown;
+  EXPECT_GT(passed, 20) << shown;
   fmt::print(
       "| the previous release's own tests of whole sites on the data of a cancelled upgrade | {} passed, {} need "
       "an empty database |\n",
