@@ -213,8 +213,8 @@ Result<BackendView> parse_view(std::string_view stat, std::string_view backend, 
     // "* L7OK" while the next one is under way; empty where nothing is checked.
     auto check = table.cell(row, "check_status").value_or("");
     if (check.starts_with("* ")) check.erase(0, 2);
-    const auto code = table.cell(row, "check_code").value_or("");
-    view.check = check + (code.empty() ? "" : " " + code);
+    if (const auto code = table.cell(row, "check_code").value_or(""); !code.empty()) check += " " + code;
+    view.check = std::move(check);
     return view;
   }
   return std::unexpected(no_such_server(node, names));
