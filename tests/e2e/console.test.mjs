@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { expectGoodLooks, expectStill, open, openChoices } from "./looks.mjs";
+import { expectGoodLooks, expectStill, open } from "./looks.mjs";
 import { bundles, startSite } from "./site.mjs";
 
 const { from, to } = bundles();
@@ -57,6 +57,10 @@ function visitors(t) {
 }
 
 const openConsole = (where, expected) => open(browser, site, where, expected);
+
+/** After its first seconds the site knows everything that the checks ask for. */
+const everythingKnown = (page) =>
+  page.waitForFunction(() => document.querySelectorAll(".check-counts").length === 1 && !document.querySelector(".check-counts").textContent.includes("not known"), null, { timeout: 60_000 });
 
 async function planAndStart(page) {
   await page.locator(".console-nav").getByRole("link", { name: "Plan your upgrade" }).click();
@@ -167,8 +171,7 @@ test("an upgrade is cancelled half-way by clicks, and every node is on the old r
   const start = await planAndStart(page);
   assert.equal(await start.isDisabled(), true, "the release notes were not acknowledged");
   await page.locator("#in-the-way").getByText("the release notes are not acknowledged").waitFor();
-  // After its first seconds the site knows everything that the checks ask for.
-  await page.waitForFunction(() => document.querySelectorAll(".check-counts").length === 1 && !document.querySelector(".check-counts").textContent.includes("not known"), null, { timeout: 60_000 });
+  await everythingKnown(page);
   await expectGoodLooks(page, "plan");
   await button(page, "I have read these release notes").click();
   await page.getByText("Read by admin").waitFor();
@@ -209,8 +212,21 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   assert.equal(await page.getByText("Wait for me before finalizing").count(), 0);
   await page.getByLabel("With downtime, all nodes at once").uncheck();
   await start.waitFor();
+  await everythingKnown(page);
   await page.evaluate(() => window.shifts.splice(0));
-  await openChoices(page, start);
+  await page.getByText("More choices").click();
+  // The checks above become shorter or longer by themselves; what is being filled in stays where it is.
+  await page.evaluate(() => scrollTo(0, document.documentElement.scrollHeight));
+  await page.waitForTimeout(400); // whoever reads has come to rest
+  const place = () => page.getByLabel("Begin at").evaluate((field) => Math.round(field.getBoundingClientRect().y));
+  const [stood, height] = [await place(), await page.locator(".checks > li").first().evaluate((check) => check.offsetHeight)];
+  assert.ok(height > 50, `a check of ${height} px`);
+  const show = (display) => page.locator(".checks > li").first().evaluate((check, how) => (check.style.display = how), display);
+  await show("none");
+  await page.waitForTimeout(100);
+  assert.equal(await place(), stood);
+  await show("");
+  await page.waitForTimeout(100);
   await page.getByLabel("When something fails that waiting does not mend").selectOption("cancel");
   await page.getByLabel("Begin at").fill("2020-01-01T05:00");
   await page.getByText("This time is over.").waitFor();
@@ -223,7 +239,9 @@ test("an upgrade is planned, watched, paused, reloaded and finalized by clicks, 
   await page.waitForSelector(".timeline");
   await second.page.waitForSelector(".timeline", { timeout: 15_000 });
   await page.waitForSelector(".piece-restart", { timeout: 60_000 });
-  await page.reload();
+  // From one of the old release, for the page to be offered anew at the end.
+  do await page.reload();
+  while (!(await page.locator(".foot").innerText()).includes(`Afloat ${from},`));
   await page.waitForSelector(".piece-restart");
   await button(page, "Pause").click();
   await button(page, "Resume").waitFor({ timeout: 60_000 });

@@ -38,19 +38,6 @@ export async function watchShifts(page) {
     }).observe({ type: "layout-shift", buffered: true });
   });
 }
-/** Until what was changed is drawn. */
-const drawn = (page) => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
-
-/**
- * Opens *More choices* with all of them in the window, down to `last`. The driver scrolls to what it fills in next; in the
- * frame of a change the browser takes that scrolling for things that jump.
- */
-export async function openChoices(page, last) {
-  await page.getByText("More choices").click();
-  await drawn(page);
-  await last.scrollIntoViewIfNeeded();
-  await drawn(page);
-}
 
 /** Since the last look, or since the document was opened. */
 export async function expectStill(page, where) {

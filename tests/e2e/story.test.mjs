@@ -9,7 +9,7 @@ import path from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { newPage, signIn, startBrowser } from "./browser.mjs";
-import { expectGoodLooks, open, openChoices, watchShifts } from "./looks.mjs";
+import { expectGoodLooks, open, watchShifts } from "./looks.mjs";
 import { bundles, start, startSite } from "./site.mjs";
 import { startWriter } from "./writer.mjs";
 
@@ -170,7 +170,7 @@ test("the upgrade is driven by clicks, a second administrator sees it live, and 
   await page.waitForFunction((name) => [...document.querySelectorAll("button")].some((each) => each.textContent === name && !each.disabled), `Start the upgrade to ${to}`, { timeout: 60_000 });
   await page.getByLabel("Reason").fill("CHG-2041");
   // Else it is over before a person has found the next button.
-  await openChoices(page, button(page, `Start the upgrade to ${to}`));
+  await page.getByText("More choices").click();
   await page.getByLabel("Compare each new node with the others for").selectOption("10 s");
   await button(page, `Start the upgrade to ${to}`).click();
   await button(page, "Start").click();
